@@ -1,0 +1,159 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace RefConv.Kernels;
+
+/// <summary>
+/// One source for every vector width. A kernel is written once over a type <c>V</c> that is <see cref="Vector512{T}"/>, <see cref="Vector256{T}"/>
+/// or <see cref="Vector128{T}"/> of floats, or a plain <c>float</c> (a vector of one lane). The just-in-time compiler builds each
+/// instantiation apart, knows <c>typeof(V)</c> as a constant, and leaves exactly one instruction of each helper below.
+/// </summary>
+internal static unsafe class Simd
+{
+    /// <summary>Floats in the widest vector this machine computes with: 16, 8, 4, or 1 where there are no vectors.</summary>
+    public static int MaxWidth { get; } =
+        Vector512.IsHardwareAccelerated ? 16 : Vector256.IsHardwareAccelerated ? 8 : Vector128.IsHardwareAccelerated ? 4 : 1;
+
+    /// <summary>Name of the level for people and results.</summary>
+    public static string LevelName => MaxWidth switch { 16 => "AVX-512", 8 => "AVX2", 4 => "128-bit", _ => "scalar" };
+
+    /// <summary>Lanes of V.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int Width<V>() where V : unmanaged => sizeof(V) / sizeof(float);
+
+    /// <summary>Reads consecutive floats; p need not be aligned.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load<V>(float* p) where V : unmanaged => Unsafe.ReadUnaligned<V>(p);
+
+    /// <summary>Writes consecutive floats; p need not be aligned.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store<V>(float* p, V v) where V : unmanaged => Unsafe.WriteUnaligned(p, v);
+
+    /// <summary>The same value in every lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Broadcast<V>(float a) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Create(a));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Create(a));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Create(a));
+        return Unsafe.BitCast<float, V>(a);
+    }
+
+    /// <summary>a·b + c, rounded once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Fma<V>(V a, V b, V c) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>))
+            return Unsafe.BitCast<Vector512<float>, V>(Vector512.FusedMultiplyAdd(V512(a), V512(b), V512(c)));
+        if (typeof(V) == typeof(Vector256<float>))
+            return Unsafe.BitCast<Vector256<float>, V>(Vector256.FusedMultiplyAdd(V256(a), V256(b), V256(c)));
+        if (typeof(V) == typeof(Vector128<float>))
+            return Unsafe.BitCast<Vector128<float>, V>(Vector128.FusedMultiplyAdd(V128(a), V128(b), V128(c)));
+        return Unsafe.BitCast<float, V>(MathF.FusedMultiplyAdd(V1(a), V1(b), V1(c)));
+    }
+
+    /// <summary>a + b</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Add<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(V512(a) + V512(b));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(V256(a) + V256(b));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(V128(a) + V128(b));
+        return Unsafe.BitCast<float, V>(V1(a) + V1(b));
+    }
+
+    /// <summary>a − b</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Subtract<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(V512(a) - V512(b));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(V256(a) - V256(b));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(V128(a) - V128(b));
+        return Unsafe.BitCast<float, V>(V1(a) - V1(b));
+    }
+
+    /// <summary>a · b</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Multiply<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(V512(a) * V512(b));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(V256(a) * V256(b));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(V128(a) * V128(b));
+        return Unsafe.BitCast<float, V>(V1(a) * V1(b));
+    }
+
+    /// <summary>a / b</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Divide<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(V512(a) / V512(b));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(V256(a) / V256(b));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(V128(a) / V128(b));
+        return Unsafe.BitCast<float, V>(V1(a) / V1(b));
+    }
+
+    /// <summary>The larger of each pair; NaN if either is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Max<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Max(V512(a), V512(b)));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Max(V256(a), V256(b)));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Max(V128(a), V128(b)));
+        return Unsafe.BitCast<float, V>(MathF.Max(V1(a), V1(b)));
+    }
+
+    /// <summary>The smaller of each pair; NaN if either is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Min<V>(V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Min(V512(a), V512(b)));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Min(V256(a), V256(b)));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Min(V128(a), V128(b)));
+        return Unsafe.BitCast<float, V>(MathF.Min(V1(a), V1(b)));
+    }
+
+    /// <summary>Lane by lane: a where test &gt; bound, else b (also where test is NaN).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V SelectGreater<V>(V test, V bound, V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>))
+            return Unsafe.BitCast<Vector512<float>, V>(Vector512.ConditionalSelect(Vector512.GreaterThan(V512(test), V512(bound)), V512(a), V512(b)));
+        if (typeof(V) == typeof(Vector256<float>))
+            return Unsafe.BitCast<Vector256<float>, V>(Vector256.ConditionalSelect(Vector256.GreaterThan(V256(test), V256(bound)), V256(a), V256(b)));
+        if (typeof(V) == typeof(Vector128<float>))
+            return Unsafe.BitCast<Vector128<float>, V>(Vector128.ConditionalSelect(Vector128.GreaterThan(V128(test), V128(bound)), V128(a), V128(b)));
+        return V1(test) > V1(bound) ? a : b;
+    }
+
+    /// <summary>eᵃ, to about one unit in the last place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Exp<V>(V a) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Exp(V512(a)));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Exp(V256(a)));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Exp(V128(a)));
+        return Unsafe.BitCast<float, V>(MathF.Exp(V1(a)));
+    }
+
+    /// <summary>The sum of the lanes, in a fixed order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum<V>(V a) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Vector512.Sum(V512(a));
+        if (typeof(V) == typeof(Vector256<float>)) return Vector256.Sum(V256(a));
+        if (typeof(V) == typeof(Vector128<float>)) return Vector128.Sum(V128(a));
+        return V1(a);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> V512<V>(V v) where V : unmanaged => Unsafe.BitCast<V, Vector512<float>>(v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> V256<V>(V v) where V : unmanaged => Unsafe.BitCast<V, Vector256<float>>(v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> V128<V>(V v) where V : unmanaged => Unsafe.BitCast<V, Vector128<float>>(v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float V1<V>(V v) where V : unmanaged => Unsafe.BitCast<V, float>(v);
+}

@@ -1,0 +1,116 @@
+using System.Collections.Concurrent;
+
+namespace RefConv.Kernels;
+
+/// <summary>
+/// Fork and join over numbered pieces of work. The pieces are cut by the caller from the shape alone, never from the number of threads,
+/// and every piece is done by exactly one thread in a fixed inner order: that is why results do not depend on the number of threads.
+/// Which thread takes which piece is decided as they go, so a slow core does not hold up the rest.
+/// </summary>
+/// <remarks>Workers spin for some microseconds after a job, in case the next kernel follows at once, and then sleep.</remarks>
+internal sealed class WorkerPool
+{
+    private const int SpinsBeforeSleep = 2000;
+    private static readonly ConcurrentDictionary<int, WorkerPool> Pools = new();
+
+    private readonly SemaphoreSlim[] _wake;
+    private readonly int[] _asleep;
+    private volatile Action<int, int>? _body;
+    private volatile int _generation;
+    private int _items, _next, _running, _busy;
+    private volatile Exception? _failure;
+
+    private WorkerPool(int threads)
+    {
+        Threads = threads;
+        _wake = new SemaphoreSlim[threads];
+        _asleep = new int[threads];
+        for (int id = 1; id < threads; id++)
+        {
+            _wake[id] = new SemaphoreSlim(0);
+            int worker = id;
+            new Thread(() => Work(worker)) { IsBackground = true, Name = $"RefConv worker {id}" }.Start();
+        }
+    }
+
+    /// <summary>Threads, the calling one included.</summary>
+    public int Threads { get; }
+
+    /// <summary>The pool of so many threads; one a process, so that devices do not multiply threads.</summary>
+    public static WorkerPool Get(int threads) => Pools.GetOrAdd(threads, n => new WorkerPool(n));
+
+    /// <summary>
+    /// Calls <paramref name="body"/>(item, worker) once for every item in [0, items). Worker is in [0, Threads) and unique among the
+    /// calls running at one time: use it to choose scratch memory. When the pool is busy with another job (also from inside one), the calling thread does all itself.
+    /// </summary>
+    public void Run(int items, Action<int, int> body)
+    {
+        if (items <= 1 || Threads == 1 || Interlocked.Exchange(ref _busy, 1) == 1)
+        {
+            for (int i = 0; i < items; i++) body(i, 0);
+            return;
+        }
+        try
+        {
+            _body = body;
+            _items = items;
+            _next = 0;
+            _failure = null;
+            Volatile.Write(ref _running, Threads - 1);
+            Interlocked.Increment(ref _generation);
+            for (int id = 1; id < Threads; id++)
+            {
+                if (Interlocked.Exchange(ref _asleep[id], 0) == 1) _wake[id].Release();
+            }
+            TakeItems(0);
+            var spin = default(SpinWait);
+            while (Volatile.Read(ref _running) != 0) spin.SpinOnce(sleep1Threshold: -1);
+            _body = null;
+            if (_failure is { } failure) throw new AggregateException(failure);
+        }
+        finally
+        {
+            Volatile.Write(ref _busy, 0);
+        }
+    }
+
+    private void TakeItems(int worker)
+    {
+        try
+        {
+            var body = _body!;
+            int item;
+            while ((item = Interlocked.Increment(ref _next) - 1) < _items) body(item, worker);
+        }
+        catch (Exception e)
+        {
+            _failure = e;
+        }
+    }
+
+    private void Work(int id)
+    {
+        int seen = 0;
+        while (true)
+        {
+            int spins = 0;
+            while (_generation == seen)
+            {
+                if (++spins < SpinsBeforeSleep)
+                {
+                    Thread.SpinWait(8);
+                    continue;
+                }
+                // Say that we sleep, then look once more: a job posted in between either sees the flag or is seen here.
+                Volatile.Write(ref _asleep[id], 1);
+                Interlocked.MemoryBarrier();
+                if (_generation != seen && Interlocked.Exchange(ref _asleep[id], 0) == 1) break;
+                _wake[id].Wait();
+                spins = 0;
+            }
+            seen = _generation;
+            TakeItems(id);
+            Interlocked.Decrement(ref _running);
+        }
+    }
+}
