@@ -2,7 +2,7 @@ namespace RefConv.Kernels;
 
 internal sealed unsafe partial class CpuKernels
 {
-    public void Fill(BufferView y, double value) => throw new NotSupportedException();
+    public void Fill(BufferView y, double value, bool accumulate = false) => throw new NotSupportedException();
 
     public void Scale(BufferView x, BufferView y, double scale, bool accumulate) => throw new NotSupportedException();
 

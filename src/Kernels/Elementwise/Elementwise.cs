@@ -12,10 +12,11 @@ public readonly record struct BroadcastGeometry(int N, long Pixels, int C)
 
 public partial interface IKernels
 {
-    /// <summary><c>y[i] = value</c></summary>
+    /// <summary><c>y[i] (+)= value</c></summary>
     /// <param name="y">Output.</param>
     /// <param name="value">The value.</param>
-    void Fill(BufferView y, double value);
+    /// <param name="accumulate">Add to y instead of overwriting it.</param>
+    void Fill(BufferView y, double value, bool accumulate = false);
 
     /// <summary><c>y[i] (+)= scale · x[i]</c>; a plain copy with scale 1. In place allowed.</summary>
     /// <param name="x">Input.</param>

@@ -1,0 +1,63 @@
+using RefConv.Kernels;
+
+namespace RefConv.Layers;
+
+/// <summary>
+/// Batch norm (<c>torch.nn.BatchNorm2d</c>). State: <c>weight, bias, running_mean, running_var, num_batches_tracked</c>.
+/// </summary>
+public sealed class BatchNorm2d : Module
+{
+    /// <summary>Makes a norm with γ = 1, β = 0, running mean 0 and variance 1.</summary>
+    /// <param name="init">Device.</param>
+    /// <param name="channels">Channels.</param>
+    /// <param name="eps">ε, added to the variance inside the root.</param>
+    /// <param name="momentum">How far the running statistics move in a step.</param>
+    public BatchNorm2d(Initializer init, int channels, double eps = 1e-5, double momentum = 0.1)
+    {
+        (Channels, Eps, Momentum) = (channels, eps, momentum);
+        var layout = ParameterLayout.Plain(new Shape(channels));
+        Fill(Add("weight", new Parameter(init.Device, layout)), 1);
+        Add("bias", new Parameter(init.Device, layout));
+        Add("running_mean", new Parameter(init.Device, layout, trainable: false));
+        Fill(Add("running_var", new Parameter(init.Device, layout, trainable: false)), 1);
+        Add("num_batches_tracked", new Parameter(init.Device, ParameterLayout.Plain(new Shape()), trainable: false) { IsInteger = true });
+
+        static void Fill(Parameter p, double value) => p.Device.Kernels.Fill(p.Data, value);
+    }
+
+    /// <summary>Channels.</summary>
+    public int Channels { get; }
+
+    /// <summary>ε</summary>
+    public double Eps { get; }
+
+    /// <summary>Momentum of the running statistics.</summary>
+    public double Momentum { get; }
+
+    /// <summary>γ</summary>
+    public Parameter Weight => Parameter("weight");
+
+    /// <summary>β</summary>
+    public Parameter Bias => Parameter("bias");
+
+    /// <summary>Running mean.</summary>
+    public Parameter RunningMean => Parameter("running_mean");
+
+    /// <summary>Running variance (unbiased).</summary>
+    public Parameter RunningVar => Parameter("running_var");
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => Forward(x, ActivationKind.Identity);
+
+    /// <summary>Normalises and applies an activation in one pass.</summary>
+    /// <param name="x">[…, channels]</param>
+    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    public Tensor Forward(Tensor x, ActivationKind activation)
+    {
+        if (Training) x.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
+        return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, Name);
+    }
+
+    /// <inheritdoc/>
+    protected override bool IsBuffer(string name) => name is "running_mean" or "running_var" or "num_batches_tracked";
+}

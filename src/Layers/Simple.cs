@@ -1,0 +1,141 @@
+using RefConv.Kernels;
+
+namespace RefConv.Layers;
+
+/// <summary>An activation function as a layer (<c>torch.nn.ReLU</c> and the like).</summary>
+/// <param name="function">Which.</param>
+public sealed class Activation(ActivationKind function) : Module
+{
+    /// <summary>Which function.</summary>
+    public ActivationKind Function { get; } = function;
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.Activation(Function, Name);
+}
+
+/// <summary>Passes its input on.</summary>
+public sealed class Identity : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x;
+}
+
+/// <summary>Average over windows (<c>torch.nn.AvgPool2d</c>).</summary>
+public sealed class AvgPool2d(int kernelSize, int stride, int padding = 0, bool countIncludePad = true) : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.AvgPool2d(kernelSize, stride, padding, countIncludePad, Name);
+}
+
+/// <summary>Maximum over windows (<c>torch.nn.MaxPool2d</c>).</summary>
+public sealed class MaxPool2d(int kernelSize, int stride, int padding = 0) : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.MaxPool2d(kernelSize, stride, padding, Name);
+}
+
+/// <summary>Mean over all pixels, [n, h, w, c] to [n, 1, 1, c] (<c>torch.nn.AdaptiveAvgPool2d(1)</c>).</summary>
+public sealed class GlobalAvgPool2d : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.GlobalAvgPool2d(Name);
+}
+
+/// <summary>[n, …] to [n, everything else] (<c>torch.nn.Flatten</c>; see <see cref="ParameterLayout.Linear"/> on the order).</summary>
+public sealed class Flatten : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.Flatten();
+}
+
+/// <summary>Random zeros while training (<c>torch.nn.Dropout</c>). The mask depends on the seed, the layer and the training step only.</summary>
+public sealed class Dropout : Module
+{
+    private readonly ulong _seed, _layer;
+
+    /// <summary>Makes the layer.</summary>
+    /// <param name="init">Random numbers.</param>
+    /// <param name="p">Probability that an element becomes 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">p is not in [0, 1).</exception>
+    public Dropout(Initializer init, double p = 0.5)
+    {
+        if (!(p >= 0 && p < 1)) throw new ArgumentOutOfRangeException(nameof(p), p, "Dropout: p must be at least 0 and below 1.");
+        P = p;
+        _seed = init.Seed;
+        _layer = init.NextStream().NextBits();
+    }
+
+    /// <summary>Probability that an element becomes 0.</summary>
+    public double P { get; }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => Training && P > 0 ? x.Dropout(P, _seed, (_layer << 32) ^ (ulong)Tape.Current.Step, Name) : x;
+}
+
+/// <summary>
+/// Modules one after another (<c>torch.nn.Sequential</c>), named 0, 1, 2 … A batch norm followed by ReLU or ReLU6 is computed in one pass.
+/// </summary>
+public sealed class Sequential : Module
+{
+    /// <summary>Makes a chain.</summary>
+    public Sequential(params ReadOnlySpan<Module> modules)
+    {
+        for (int i = 0; i < modules.Length; i++) Add($"{i}", modules[i]);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x)
+    {
+        var input = x;
+        Module? pending = null; // a batch norm whose successor may be fused into it
+        foreach (var (_, module) in Children)
+        {
+            if (pending is BatchNorm2d norm)
+            {
+                bool fuse = module is Activation { Function: ActivationKind.ReLU or ActivationKind.ReLU6 };
+                x = Step(input, x, fuse ? norm.Forward(x, ((Activation)module).Function) : norm.Forward(x));
+                pending = null;
+                if (fuse) continue;
+            }
+            if (module is BatchNorm2d) pending = module;
+            else x = Step(input, x, module.Forward(x));
+        }
+        return pending == null ? x : Step(input, x, pending.Forward(x));
+    }
+
+    /// <summary>Nothing else reads what flowed between two parts of the chain: give it back as soon as it was read.</summary>
+    private static Tensor Step(Tensor input, Tensor x, Tensor y)
+    {
+        if (x != input && x.Data.Buffer != y.Data.Buffer && x.Data.Buffer != input.Data.Buffer) Tape.Current.Release(x);
+        return y;
+    }
+}
+
+/// <summary>
+/// Squeeze-excitation: channels scaled by gate(W₂·act(W₁·mean(x))), the two products being 1×1 convolutions with bias named
+/// <c>fc1</c> and <c>fc2</c> (torchvision's <c>SqueezeExcitation</c>).
+/// </summary>
+public sealed class SqueezeExcitation : Module
+{
+    private readonly ActivationKind _activation, _gate;
+
+    /// <summary>Makes the block.</summary>
+    /// <param name="init">Device and random numbers.</param>
+    /// <param name="channels">Channels of the map.</param>
+    /// <param name="squeezeChannels">Channels in the middle.</param>
+    /// <param name="activation">Between the two products.</param>
+    /// <param name="gate">After them: Sigmoid or Hardsigmoid.</param>
+    public SqueezeExcitation(Initializer init, int channels, int squeezeChannels, ActivationKind activation = ActivationKind.ReLU, ActivationKind gate = ActivationKind.Sigmoid)
+    {
+        (_activation, _gate) = (activation, gate);
+        Add("fc1", new Conv2d(init, channels, squeezeChannels, 1));
+        Add("fc2", new Conv2d(init, squeezeChannels, channels, 1));
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x)
+    {
+        var scale = Child("fc2").Forward(Child("fc1").Forward(x.GlobalAvgPool2d(Name)).Activation(_activation, Name)).Activation(_gate, Name);
+        return x.Multiply(scale, Name);
+    }
+}

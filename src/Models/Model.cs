@@ -1,0 +1,74 @@
+using RefConv.Kernels;
+using RefConv.Layers;
+
+namespace RefConv.Models;
+
+/// <summary>Everything needed to build an architecture again: written into checkpoints.</summary>
+/// <param name="Architecture">A name from <see cref="Zoo.Names"/>: <c>mobilenet_v1</c>.</param>
+public sealed record ModelSpec(string Architecture)
+{
+    /// <summary>Number of classes.</summary>
+    public int Classes { get; init; } = 1000;
+
+    /// <summary>Width multiplier, where the architecture has one.</summary>
+    public double Width { get; init; } = 1;
+
+    /// <summary>The usual variant for small images (about 32×32): the first strides are left out.</summary>
+    public bool SmallImages { get; init; }
+
+    /// <summary>Channels of the input: 3 for colour.</summary>
+    public int InChannels { get; init; } = 3;
+
+    /// <summary>Rows and columns of the images it is meant for.</summary>
+    public int ImageSize { get; init; } = 224;
+
+    /// <inheritdoc/>
+    public override string ToString() => Architecture + (Width == 1 ? "" : $" ×{Width}") + (SmallImages ? " (small images)" : "") + $", {Classes} classes";
+}
+
+/// <summary>A classifier of the zoo: takes [n, size, size, channels], gives class scores [n, classes].</summary>
+/// <param name="spec">What it is.</param>
+public abstract class Model(ModelSpec spec) : Module
+{
+    /// <summary>What it is.</summary>
+    public ModelSpec Spec { get; } = spec;
+
+    /// <summary>The device its parameters are on.</summary>
+    public Device Device => NamedParameters().First().Parameter.Device;
+
+    /// <summary>The shape of a batch it is meant for.</summary>
+    public Shape InputShape(int batch) => new(batch, Spec.ImageSize, Spec.ImageSize, Spec.InChannels);
+
+    /// <summary>Random images to try the model on: normally distributed, always the same.</summary>
+    public Tensor Probe(int batch = 2)
+    {
+        var shape = InputShape(batch);
+        var random = new RandomStream(1, 1);
+        float[] values = new float[shape.Count];
+        for (int i = 0; i < values.Length; i++) values[i] = (float)random.NextNormal();
+        return Tensor.From(Device, values, shape);
+    }
+
+    /// <summary>
+    /// A copy with the training form of a method in place of the chosen convolutions; see <see cref="Reparameterization.Expand"/>.
+    /// </summary>
+    public Model Expand(IReparameterization method, LayerPolicy? policy = null, ulong seed = 0) => Reparameterization.Expand(this, method, policy, seed);
+
+    /// <summary>The plain model of this architecture that computes the same, and how it was checked; see <see cref="Reparameterization.Merge"/>.</summary>
+    public (Model Merged, MergeReport Report) Merge()
+    {
+        using var probe = Probe();
+        return Reparameterization.Merge(this, probe);
+    }
+
+    /// <summary>Class scores of a batch, under a tape of its own. For applications.</summary>
+    /// <param name="images">[n, h, w, c] values, normalised as in training.</param>
+    /// <param name="batch">n</param>
+    /// <returns>[n, classes] scores.</returns>
+    public float[] Predict(ReadOnlySpan<float> images, int batch)
+    {
+        using var x = Tensor.From(Device, images, InputShape(batch));
+        using var tape = Tape.Inference();
+        return Forward(x).ToArray();
+    }
+}

@@ -1,0 +1,128 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>
+/// One operation on a tape: what went in, what came out, what it costs, and how its gradient is computed. A derived class is one
+/// file in <c>Ops/</c>: its constructor checks shapes, <see cref="Forward"/> and <see cref="Backward"/> stand next to each other.
+/// </summary>
+public abstract class Op
+{
+    private readonly List<DeviceBuffer> _saved = [];
+
+    /// <summary>Makes a node.</summary>
+    /// <param name="kind">The operation's name: <c>Conv2d</c>.</param>
+    /// <param name="name">The module it runs in, for messages and traces: <c>layer2.0.conv1</c>; or null.</param>
+    /// <param name="inputs">Tensors read. All on one device.</param>
+    protected Op(string kind, string? name, params Tensor[] inputs)
+    {
+        Kind = kind;
+        Name = name ?? "";
+        Inputs = inputs;
+    }
+
+    /// <summary>The operation's name.</summary>
+    public string Kind { get; }
+
+    /// <summary>The module it runs in; empty outside modules.</summary>
+    public string Name { get; }
+
+    /// <summary>Tensors read.</summary>
+    public IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <summary>The result.</summary>
+    public Tensor Output { get; private set; } = null!;
+
+    /// <summary>Multiply-adds of the forward pass.</summary>
+    public virtual long Macs => 0;
+
+    /// <summary>The result shares its first input's memory (a reshape).</summary>
+    public virtual bool IsView => false;
+
+    /// <summary>What is special about this node, for people: the geometry.</summary>
+    public virtual string Attributes => "";
+
+    /// <summary>The tape it is on.</summary>
+    protected Tape Tape { get; private set; } = null!;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Label} {Attributes} {string.Join(" ", Inputs.Select(i => i.Shape))} -> {Output?.Shape}";
+
+    /// <summary>Operation and module for messages: <c>Conv2d 'layer2.0.conv1'</c>.</summary>
+    protected string Label => Name.Length == 0 ? Kind : $"{Kind} '{Name}'";
+
+    /// <summary>Computes <see cref="Output"/>.</summary>
+    protected abstract void Forward(IKernels kernels);
+
+    /// <summary>
+    /// Adds this node's part to the gradients of its inputs: for each input with <see cref="Needs"/>, write to <see cref="Gradient"/>.
+    /// </summary>
+    /// <param name="kernels">The device's kernels.</param>
+    /// <param name="dy">Gradient of the output.</param>
+    protected internal abstract void Backward(IKernels kernels, BufferView dy);
+
+    /// <summary>A gradient of this input is wanted.</summary>
+    protected static bool Needs(Tensor? input) => input is { RequiresGrad: true };
+
+    /// <summary>Where to write the gradient of an input; accumulate says whether to add to what is there.</summary>
+    protected static BufferView Gradient(Tensor input, out bool accumulate) => input.GradientTarget(out accumulate);
+
+    /// <summary>
+    /// Passes the output's gradient on unchanged to an input: hands its memory over where nothing is there yet, adds it otherwise.
+    /// Call it last, and for one input only; the output's gradient may be gone afterwards.
+    /// </summary>
+    protected void PassGradient(IKernels kernels, Tensor input)
+    {
+        var dy = Output.GradientData;
+        if (Output.TryMoveGradientTo(input)) return;
+        kernels.Scale(dy, Gradient(input, out bool accumulate), 1, accumulate);
+    }
+
+    /// <summary>Memory for something the backward pass will need; given back with the tape.</summary>
+    protected BufferView Save(long length)
+    {
+        var buffer = Inputs[0].Device.Rent(length);
+        _saved.Add(buffer);
+        Tape.Own(buffer);
+        return buffer.View;
+    }
+
+    /// <summary>Throws a <see cref="ShapeException"/> that starts with the operation and the module.</summary>
+    protected ShapeException Bad(string problem) => new($"{Label}: {problem}");
+
+    /// <summary>Allocates the output, runs the forward pass and puts the node on the current tape.</summary>
+    /// <param name="shape">Shape of the result.</param>
+    protected Tensor Run(Shape shape)
+    {
+        Tape = Tape.Current;
+        foreach (var input in Inputs)
+        {
+            if (input.Device != Inputs[0].Device)
+                throw new InvalidOperationException($"{Label}: inputs are on two devices, {Inputs[0].Device} and {input.Device}. Make both on the same one.");
+        }
+        bool requiresGrad = Tape.Differentiates && Inputs.Any(i => i.RequiresGrad);
+        BufferView data;
+        if (IsView)
+        {
+            data = Inputs[0].Data;
+        }
+        else
+        {
+            var buffer = Inputs[0].Device.Rent(shape.Count);
+            Tape.Own(buffer);
+            data = buffer.View;
+        }
+        Output = new Tensor(shape, data, requiresGrad) { Producer = this };
+        Forward(Inputs[0].Device.Kernels);
+        if (requiresGrad || Tape.IsTrace) Tape.Record(this);
+        else ReleaseSaved();
+        return Output;
+    }
+
+    /// <summary>Gives back what <see cref="Save"/> lent.</summary>
+    internal void ReleaseSaved()
+    {
+        foreach (var buffer in _saved) Tape.GiveBack(buffer);
+        _saved.Clear();
+    }
+}

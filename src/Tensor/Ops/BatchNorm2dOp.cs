@@ -1,0 +1,67 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>Batch norm over the last axis, with an activation fused into it. See <see cref="IKernels.BatchNormTraining"/>.</summary>
+public sealed class BatchNorm2dOp : Op
+{
+    private readonly Tensor _x, _gamma, _beta, _runningMean, _runningVar;
+    private readonly bool _training;
+    private readonly double _momentum;
+    private BufferView _mean, _invStd;
+
+    internal BatchNorm2dOp(Tensor x, Tensor gamma, Tensor beta, Tensor runningMean, Tensor runningVar, bool training, double momentum, double eps,
+        ActivationKind activation, string? name)
+        : base("BatchNorm2d", name, x, gamma, beta, runningMean, runningVar)
+    {
+        (_x, _gamma, _beta, _runningMean, _runningVar, _training, _momentum) = (x, gamma, beta, runningMean, runningVar, training, momentum);
+        int c = x.Shape[-1];
+        foreach (var t in (ReadOnlySpan<Tensor>)[gamma, beta, runningMean, runningVar])
+        {
+            if (t.Shape.Rank != 1 || t.Shape[0] != c) throw Bad($"input {x.Shape} has {c} channels, but the norm is made for {t.Shape.Count}.");
+        }
+        if (activation is not (ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6))
+            throw Bad($"{activation} cannot be fused into a batch norm; apply it as an operation of its own.");
+        long rows = x.Shape.Count / Math.Max(c, 1);
+        if (training && rows < 2)
+            throw Bad($"training needs more than one value per channel, input {x.Shape} has {rows}. Use a larger batch or Eval().");
+        Geometry = new BatchNormGeometry(rows, c, eps, activation);
+    }
+
+    /// <summary>The whole shape.</summary>
+    public BatchNormGeometry Geometry { get; }
+
+    /// <inheritdoc/>
+    public override string Attributes => Geometry.ToString();
+
+    internal Tensor Run() => Run(_x.Shape);
+
+    /// <inheritdoc/>
+    protected override void Forward(IKernels kernels)
+    {
+        if (!_training)
+        {
+            kernels.BatchNormInference(Geometry, _x.Data, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, Output.Data);
+            return;
+        }
+        (_mean, _invStd) = (Save(Geometry.C), Save(Geometry.C));
+        kernels.BatchNormTraining(Geometry, _x.Data, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, _momentum, _mean, _invStd, Output.Data);
+    }
+
+    /// <inheritdoc/>
+    protected internal override void Backward(IKernels kernels, BufferView dy)
+    {
+        bool accumulateX = false, accumulateP = false;
+        BufferView dx = Needs(_x) ? Gradient(_x, out accumulateX) : default, dgamma = default, dbeta = default;
+        if (Needs(_gamma) || Needs(_beta))
+        {
+            // γ and β are trained together or not at all: one reduction gives both.
+            dgamma = Gradient(_gamma, out accumulateP);
+            dbeta = Gradient(_beta, out _);
+        }
+        if (_training)
+            kernels.BatchNormTrainingBackward(Geometry, _x.Data, Output.Data, dy, _gamma.Data, _mean, _invStd, dx, dgamma, dbeta, accumulateX, accumulateP);
+        else
+            kernels.BatchNormInferenceBackward(Geometry, _x.Data, Output.Data, dy, _gamma.Data, _runningMean.Data, _runningVar.Data, dx, dgamma, dbeta, accumulateX, accumulateP);
+    }
+}

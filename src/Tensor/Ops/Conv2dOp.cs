@@ -1,0 +1,107 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>2-d convolution. See <see cref="IKernels.Conv2dForward"/>.</summary>
+public sealed class Conv2dOp : Op
+{
+    private readonly Tensor _x, _w;
+    private readonly Tensor? _b;
+
+    internal Conv2dOp(Tensor x, Tensor w, Tensor? b, Conv2dOptions options, string? name)
+        : base("Conv2d", name, b == null ? [x, w] : [x, w, b])
+    {
+        (_x, _w, _b) = (x, w, b);
+        if (x.Shape.Rank != 4) throw Bad($"the input must be [n, h, w, c], it is {x.Shape}.");
+        if (w.Shape.Rank != 4) throw Bad($"the weight must be [kh, kw, in/groups, out], it is {w.Shape}.");
+        int groups = options.Groups, c = x.Shape[3], k = w.Shape[3];
+        if (groups < 1 || c % groups != 0 || k % groups != 0)
+            throw Bad($"groups={groups} must divide the {c} input and {k} output channels.");
+        if (c / groups != w.Shape[2])
+        {
+            string hint = c % w.Shape[2] == 0 && k % (c / w.Shape[2]) == 0 ? $" Use groups={c / w.Shape[2]}?" : "";
+            throw Bad($"input has {c} channels, weight [out {k}, in {w.Shape[2]}, {w.Shape[0]}, {w.Shape[1]}] with groups={groups} expects {w.Shape[2] * groups} (input {x.Shape[0]}×{x.Shape[1]}×{x.Shape[2]}×{c}).{hint}");
+        }
+        if (b != null && (b.Shape.Rank != 1 || b.Shape[0] != k)) throw Bad($"the bias must be [{k}], it is {b.Shape}.");
+        if (Math.Min(options.StrideH, options.StrideW) < 1) throw Bad($"stride must be at least 1, it is {options.StrideH}×{options.StrideW}.");
+        if (Math.Min(options.DilationH, options.DilationW) < 1) throw Bad($"dilation must be at least 1, it is {options.DilationH}×{options.DilationW}.");
+        Geometry = new Conv2dGeometry(x.Shape[0], x.Shape[1], x.Shape[2], c, k, w.Shape[0], w.Shape[1])
+        {
+            StrideH = options.StrideH,
+            StrideW = options.StrideW,
+            PadTop = options.PadTop,
+            PadBottom = options.PadBottom,
+            PadLeft = options.PadLeft,
+            PadRight = options.PadRight,
+            DilationH = options.DilationH,
+            DilationW = options.DilationW,
+            Groups = groups,
+        };
+        if (Geometry.P < 1 || Geometry.Q < 1)
+            throw Bad($"the input {x.Shape[1]}×{x.Shape[2]} is smaller than the kernel {w.Shape[0]}×{w.Shape[1]} with dilation {options.DilationH}×{options.DilationW} and padding {options.PadTop}. Add padding or use a larger image.");
+    }
+
+    /// <summary>The whole shape.</summary>
+    public Conv2dGeometry Geometry { get; }
+
+    /// <inheritdoc/>
+    public override long Macs => Geometry.Macs;
+
+    /// <inheritdoc/>
+    public override string Attributes => Geometry.ToString();
+
+    internal Tensor Run() => Run(new Shape(Geometry.N, Geometry.P, Geometry.Q, Geometry.K));
+
+    /// <inheritdoc/>
+    protected override void Forward(IKernels kernels) => kernels.Conv2dForward(Geometry, _x.Data, _w.Data, _b?.Data ?? default, Output.Data);
+
+    /// <inheritdoc/>
+    protected internal override void Backward(IKernels kernels, BufferView dy)
+    {
+        if (Needs(_w)) kernels.Conv2dWeightGradient(Geometry, _x.Data, dy, Gradient(_w, out bool accumulate), accumulate);
+        if (Needs(_b))
+        {
+            var rows = new ReduceGeometry(1, dy.Length / Geometry.K, Geometry.K);
+            kernels.ReduceSum(rows, dy, Gradient(_b!, out bool accumulate), 1, accumulate);
+        }
+        if (Needs(_x)) kernels.Conv2dInputGradient(Geometry, dy, _w.Data, Gradient(_x, out bool accumulate), accumulate);
+    }
+}
+
+/// <summary>Everything of a convolution but its tensors.</summary>
+/// <param name="Groups">Channel groups.</param>
+public readonly record struct Conv2dOptions(int Groups = 1)
+{
+    /// <summary>As <c>torch.nn.Conv2d</c> takes them: one number for both axes and all sides.</summary>
+    public Conv2dOptions(int stride, int padding, int dilation, int groups)
+        : this(groups)
+    {
+        StrideH = StrideW = stride;
+        PadTop = PadBottom = PadLeft = PadRight = padding;
+        DilationH = DilationW = dilation;
+    }
+
+    /// <summary>Step between output rows.</summary>
+    public int StrideH { get; init; } = 1;
+
+    /// <summary>Step between output columns.</summary>
+    public int StrideW { get; init; } = 1;
+
+    /// <summary>Zero rows above; negative crops.</summary>
+    public int PadTop { get; init; }
+
+    /// <summary>Zero rows below; negative crops.</summary>
+    public int PadBottom { get; init; }
+
+    /// <summary>Zero columns on the left; negative crops.</summary>
+    public int PadLeft { get; init; }
+
+    /// <summary>Zero columns on the right; negative crops.</summary>
+    public int PadRight { get; init; }
+
+    /// <summary>Distance between kernel rows.</summary>
+    public int DilationH { get; init; } = 1;
+
+    /// <summary>Distance between kernel columns.</summary>
+    public int DilationW { get; init; } = 1;
+}

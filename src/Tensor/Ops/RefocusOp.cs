@@ -1,0 +1,50 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>The refocusing transform of a convolution kernel. See <see cref="IKernels.RefocusForward"/>.</summary>
+public sealed class RefocusOp : Op
+{
+    private readonly Tensor _basis, _map;
+    private readonly bool _shortcut;
+    private BufferView _unfolded;
+
+    internal RefocusOp(Tensor basis, Tensor map, RefocusGeometry geometry, BufferView unfolded, bool shortcut, string? name)
+        : base("Refocus", name, basis, map)
+    {
+        (_basis, _map, Geometry, _unfolded, _shortcut) = (basis, map, geometry, unfolded, shortcut);
+        if (geometry.MapK % 2 == 0 || geometry.MapK < 1 || geometry.MapK > Math.Min(geometry.R, geometry.S))
+            throw Bad($"map_k must be odd and at most {Math.Min(geometry.R, geometry.S)}, the kernel's size; it is {geometry.MapK}.");
+        if (basis.Data.Length != geometry.KernelLength) throw Bad($"the basis {basis.Shape} does not have the {geometry.KernelLength} elements of {geometry}.");
+        if (map.Data.Length != geometry.MapLength) throw Bad($"the refocus weights {map.Shape} are not the {geometry.MapLength} of {geometry}.");
+    }
+
+    /// <summary>The whole shape.</summary>
+    public RefocusGeometry Geometry { get; }
+
+    /// <inheritdoc/>
+    public override long Macs => Geometry.Macs;
+
+    /// <inheritdoc/>
+    public override string Attributes => Geometry.ToString();
+
+    internal Tensor Run() => Run(_basis.Shape);
+
+    /// <inheritdoc/>
+    protected override void Forward(IKernels kernels)
+    {
+        if (_unfolded.IsEmpty && Geometry.UnfoldedLength > 0)
+        {
+            _unfolded = Save(Geometry.UnfoldedLength);
+            kernels.RefocusUnfold(Geometry, _basis.Data, _unfolded);
+        }
+        kernels.RefocusForward(Geometry, _basis.Data, _unfolded, _map.Data, Output.Data, _shortcut);
+    }
+
+    /// <inheritdoc/>
+    protected internal override void Backward(IKernels kernels, BufferView dy)
+    {
+        if (Needs(_map)) kernels.RefocusMapGradient(Geometry, _basis.Data, _unfolded, dy, Gradient(_map, out bool accumulate), accumulate);
+        if (Needs(_basis)) kernels.RefocusBasisGradient(Geometry, _map.Data, dy, Gradient(_basis, out bool accumulate), _shortcut, accumulate);
+    }
+}

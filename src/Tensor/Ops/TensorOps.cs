@@ -1,0 +1,122 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>The operations, as extension methods on tensors, under the current tape. Names and argument order are PyTorch's.</summary>
+public static class TensorOps
+{
+    /// <summary>2-d convolution of [n, h, w, c] with weights [kh, kw, c/groups, k]; gives [n, p, q, k].</summary>
+    /// <exception cref="ShapeException">Channels, groups or sizes do not fit.</exception>
+    public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int dilation = 1, int groups = 1, string? name = null) =>
+        new Conv2dOp(x, weight, bias, new Conv2dOptions(stride, padding, dilation, groups), name).Run();
+
+    /// <summary>2-d convolution with everything per axis and side.</summary>
+    /// <exception cref="ShapeException">Channels, groups or sizes do not fit.</exception>
+    public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, string? name = null) =>
+        new Conv2dOp(x, weight, bias, options, name).Run();
+
+    /// <summary><c>x·W + b</c> for x [rows, in] and W stored [in, out].</summary>
+    /// <exception cref="ShapeException">Sizes do not fit.</exception>
+    public static Tensor Linear(this Tensor x, Tensor weight, Tensor? bias = null, string? name = null) => new LinearOp(x, weight, bias, name).Run();
+
+    /// <summary>Batch norm over the last axis; with an activation (ReLU or ReLU6) computed in the same pass.</summary>
+    /// <param name="x">[…, c]</param>
+    /// <param name="weight">γ [c]</param>
+    /// <param name="bias">β [c]</param>
+    /// <param name="runningMean">[c]; moved when training</param>
+    /// <param name="runningVar">[c]; moved when training</param>
+    /// <param name="training">Normalise by the batch's statistics, otherwise by the running ones.</param>
+    /// <param name="momentum">How far the running statistics move.</param>
+    /// <param name="eps">Added to the variance inside the root.</param>
+    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">Sizes do not fit, or training on one value per channel.</exception>
+    public static Tensor BatchNorm2d(this Tensor x, Tensor weight, Tensor bias, Tensor runningMean, Tensor runningVar, bool training,
+        double momentum = 0.1, double eps = 1e-5, ActivationKind activation = ActivationKind.Identity, string? name = null) =>
+        new BatchNorm2dOp(x, weight, bias, runningMean, runningVar, training, momentum, eps, activation, name).Run();
+
+    /// <summary>An activation function on every element.</summary>
+    public static Tensor Activation(this Tensor x, ActivationKind function, string? name = null) => new ActivationOp(x, function, name).Run();
+
+    /// <summary>a + b, of one shape.</summary>
+    /// <exception cref="ShapeException">Shapes differ.</exception>
+    public static Tensor Add(this Tensor a, Tensor b, string? name = null) => new AddOp(a, b, name).Run();
+
+    /// <summary>a · b element by element; when b is [n, 1, 1, c] or [1, 1, 1, c] it scales the channels of a.</summary>
+    /// <exception cref="ShapeException">Shapes do not fit.</exception>
+    public static Tensor Multiply(this Tensor a, Tensor b, string? name = null) =>
+        a.Shape == b.Shape ? new MultiplyOp(a, b, name).Run() : new MultiplyChannelsOp(a, b, name).Run();
+
+    /// <summary>Zeroes elements with probability p and scales the rest by 1/(1−p). The mask is a function of (seed, stream).</summary>
+    /// <exception cref="ShapeException">p is not in [0, 1).</exception>
+    public static Tensor Dropout(this Tensor x, double p, ulong seed, ulong stream, string? name = null) => new DropoutOp(x, p, seed, stream, name).Run();
+
+    /// <summary>Average over windows. Padding counts in the divisor unless told otherwise, as in PyTorch.</summary>
+    /// <exception cref="ShapeException">Sizes do not fit.</exception>
+    public static Tensor AvgPool2d(this Tensor x, int kernelSize, int stride, int padding = 0, bool countIncludePad = true, string? name = null) =>
+        new Pool2dOp(x, max: false, kernelSize, stride, padding, countIncludePad, name).Run();
+
+    /// <summary>Maximum over windows.</summary>
+    /// <exception cref="ShapeException">Sizes do not fit.</exception>
+    public static Tensor MaxPool2d(this Tensor x, int kernelSize, int stride, int padding = 0, string? name = null) =>
+        new Pool2dOp(x, max: true, kernelSize, stride, padding, countIncludePad: true, name).Run();
+
+    /// <summary>Mean over all pixels: [n, h, w, c] to [n, 1, 1, c] (PyTorch's AdaptiveAvgPool2d(1)).</summary>
+    /// <exception cref="ShapeException">Not a feature map.</exception>
+    public static Tensor GlobalAvgPool2d(this Tensor x, string? name = null)
+    {
+        if (x.Shape.Rank != 4) throw new ShapeException($"GlobalAvgPool2d: the input must be [n, h, w, c], it is {x.Shape}.");
+        long pixels = (long)x.Shape[1] * x.Shape[2];
+        var g = new ReduceGeometry(x.Shape[0], pixels, x.Shape[3]);
+        return new ReduceOp("GlobalAvgPool2d", x, g, new Shape(x.Shape[0], 1, 1, x.Shape[3]), 1.0 / pixels, name).Run();
+    }
+
+    /// <summary>Sum of all elements, shape [1].</summary>
+    public static Tensor Sum(this Tensor x) => new ReduceOp("Sum", x, new ReduceGeometry(1, x.Shape.Count, 1), new Shape(1), 1, null).Run();
+
+    /// <summary>Mean of all elements, shape [1].</summary>
+    public static Tensor Mean(this Tensor x) => new ReduceOp("Mean", x, new ReduceGeometry(1, x.Shape.Count, 1), new Shape(1), 1.0 / x.Shape.Count, null).Run();
+
+    /// <summary>Maps of the same pixels joined along the channels.</summary>
+    /// <exception cref="ShapeException">Other axes differ.</exception>
+    public static Tensor Concat(params Tensor[] inputs) => new ConcatOp(inputs, null).Run();
+
+    /// <summary>Channels start … start + count of a map.</summary>
+    /// <exception cref="ShapeException">They lie outside.</exception>
+    public static Tensor SliceChannels(this Tensor x, int start, int count) => new SliceOp(x, start, count, null).Run();
+
+    /// <summary>Channel shuffle (ShuffleNetV2): channels [groups, c/groups] become [c/groups, groups].</summary>
+    /// <exception cref="ShapeException">groups does not divide c.</exception>
+    public static Tensor ChannelShuffle(this Tensor x, int groups, string? name = null) => new ChannelShuffleOp(x, groups, name).Run();
+
+    /// <summary>The same elements, in the same order, under another shape; no copy.</summary>
+    /// <exception cref="ShapeException">Another number of elements.</exception>
+    public static Tensor Reshape(this Tensor x, Shape shape) => new ReshapeOp(x, shape, null).Run();
+
+    /// <summary>[n, …] to [n, everything else]. Elements of a map are counted (h, w, c); see <see cref="ParameterLayout.Linear"/>.</summary>
+    public static Tensor Flatten(this Tensor x) => x.Reshape(new Shape(x.Shape[0], (int)(x.Shape.Count / Math.Max(1, x.Shape[0]))));
+
+    /// <summary>Softmax over classes of [rows, classes].</summary>
+    /// <exception cref="ShapeException">Not [rows, classes].</exception>
+    public static Tensor Softmax(this Tensor x) => new SoftmaxOp(x, null).Run();
+
+    /// <summary>Mean cross-entropy of scores [rows, classes] with class numbers [rows]; gives [1].</summary>
+    /// <param name="x">Scores.</param>
+    /// <param name="labels">Class numbers, stored as elements.</param>
+    /// <param name="labelSmoothing">Share of the target spread over all classes.</param>
+    /// <exception cref="ShapeException">Sizes do not fit.</exception>
+    public static Tensor CrossEntropy(this Tensor x, Tensor labels, double labelSmoothing = 0) => new CrossEntropyOp(x, labels, labelSmoothing, null).Run();
+
+    /// <summary>
+    /// The refocused kernel, basis + refocus(basis): RefConv's transform (arXiv 2310.10563). Shapes and orders are <see cref="RefocusGeometry"/>'s.
+    /// </summary>
+    /// <param name="basis">[R, S, Cin/g, Cout]</param>
+    /// <param name="map">The refocus weights.</param>
+    /// <param name="geometry">The shape.</param>
+    /// <param name="unfolded">A cached result of <see cref="IKernels.RefocusUnfold"/> for a frozen basis, or empty.</param>
+    /// <param name="shortcut">Add the basis.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">map_k is even or too large, or sizes do not fit.</exception>
+    public static Tensor Refocus(this Tensor basis, Tensor map, RefocusGeometry geometry, BufferView unfolded = default, bool shortcut = true, string? name = null) =>
+        new RefocusOp(basis, map, geometry, unfolded, shortcut, name).Run();
+}

@@ -1,0 +1,163 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>
+/// Records operations and owns the memory of their results. Open one around every forward pass:
+/// <c>using var tape = Tape.Train();</c> … <c>tape.Backward(loss);</c>. When it closes, all intermediate memory goes back to
+/// the device's pool, except what <see cref="Keep"/> took out.
+/// </summary>
+/// <remarks>The innermost open tape of the current thread is used; tapes may be nested. Use a tape on the thread that opened it.</remarks>
+public sealed class Tape : IDisposable
+{
+    [ThreadStatic]
+    private static Tape? s_current;
+    private static long s_steps;
+
+    private readonly Tape? _outer;
+    private readonly HashSet<DeviceBuffer> _owned = [];
+    private readonly List<Op> _nodes = [];
+    private readonly HashSet<DeviceBuffer> _retained = [];
+    private bool _disposed, _walked;
+
+    private Tape(bool differentiates, bool isTrace, long step = 0)
+    {
+        Step = step;
+        Differentiates = differentiates;
+        IsTrace = isTrace;
+        _outer = s_current;
+        s_current = this;
+    }
+
+    /// <summary>Operations recorded so far, in the order they ran.</summary>
+    public IReadOnlyList<Op> Nodes => _nodes;
+
+    /// <summary>Gradients can be computed.</summary>
+    public bool Differentiates { get; }
+
+    /// <summary>Every operation is recorded and every result kept until the tape closes.</summary>
+    public bool IsTrace { get; }
+
+    /// <summary>The innermost open tape of this thread.</summary>
+    /// <exception cref="InvalidOperationException">None is open.</exception>
+    public static Tape Current => s_current ?? throw new InvalidOperationException(
+        "No tape is open on this thread. Open one around the computation: `using var tape = Tape.Train();` to train, `using var tape = Tape.Inference();` otherwise.");
+
+    /// <summary>Which training step this is: dropout draws another mask for every step.</summary>
+    public long Step { get; }
+
+    /// <summary>A tape that can compute gradients.</summary>
+    /// <param name="step">The training step, for a run that must be repeatable; left out, the process counts.</param>
+    public static Tape Train(long? step = null) =>
+        new(differentiates: true, isTrace: false, step ?? Interlocked.Increment(ref s_steps));
+
+    /// <summary>A tape that records nothing: results can be released early, and there is no backward pass.</summary>
+    public static Tape Inference() => new(differentiates: false, isTrace: false);
+
+    /// <summary>An inference tape that records every operation and keeps every result: for summaries, exports and comparisons layer by layer.</summary>
+    public static Tape Trace() => new(differentiates: false, isTrace: true);
+
+    /// <summary>
+    /// Computes the gradients of everything the loss depends on and that wants one. Parameters add to the gradient they have;
+    /// call <c>ZeroGrad</c> between steps. Results on the tape are given back as the pass goes, except the loss and what <see cref="Retain"/> named.
+    /// </summary>
+    /// <param name="loss">A tensor of one element.</param>
+    /// <exception cref="InvalidOperationException">Not a training tape; or the tape was walked already; or the loss depends on nothing that wants a gradient.</exception>
+    /// <exception cref="ShapeException">The loss has more than one element.</exception>
+    public void Backward(Tensor loss)
+    {
+        if (loss.Shape.Count != 1)
+            throw new ShapeException($"Backward starts from a loss of one element, not from {loss.Shape}. Give the gradient of the result as second argument.");
+        CheckCanWalk(loss);
+        loss.Device.Kernels.Fill(loss.GradientTarget(out _), 1);
+        Walk(loss);
+    }
+
+    /// <summary>As <see cref="Backward(Tensor)"/>, from any tensor and its given gradient.</summary>
+    /// <param name="result">Where to start.</param>
+    /// <param name="gradient">The gradient of it, of the same shape.</param>
+    public void Backward(Tensor result, Tensor gradient)
+    {
+        if (result.Shape != gradient.Shape) throw new ShapeException($"The gradient given to Backward is {gradient.Shape}, the result {result.Shape}.");
+        CheckCanWalk(result);
+        result.Device.Kernels.Scale(gradient.Data, result.GradientTarget(out _), 1, accumulate: false);
+        Walk(result);
+    }
+
+    /// <summary>Keeps a result readable until the tape closes, through <see cref="Backward(Tensor)"/> and <see cref="Release"/>.</summary>
+    public Tensor Retain(Tensor tensor)
+    {
+        _retained.Add(tensor.Data.Buffer);
+        return tensor;
+    }
+
+    /// <summary>Takes a result off the tape: the returned tensor outlives it and belongs to the caller. No gradient flows through it.</summary>
+    public Tensor Keep(Tensor tensor)
+    {
+        if (_owned.Remove(tensor.Data.Buffer)) return new Tensor(tensor.Shape, tensor.Data);
+        var copy = Tensor.Empty(tensor.Device, tensor.Shape);
+        tensor.Device.Kernels.Scale(tensor.Data, copy.Data, 1, accumulate: false);
+        return copy;
+    }
+
+    /// <summary>
+    /// Says that nothing will read this result again. On an inference tape its memory goes back at once; on other tapes, and for tensors
+    /// that are not the tape's, nothing happens.
+    /// </summary>
+    public void Release(Tensor tensor)
+    {
+        if (Differentiates || IsTrace || _retained.Contains(tensor.Data.Buffer)) return;
+        GiveBack(tensor.Data.Buffer);
+    }
+
+    /// <summary>Gives all memory back and makes the tape around this one current again.</summary>
+    public void Dispose()
+    {
+        if (_disposed) return;
+        _disposed = true;
+        if (s_current == this) s_current = _outer;
+        foreach (var node in _nodes)
+        {
+            node.Output.ReleaseGradient();
+        }
+        foreach (var buffer in _owned) buffer.Dispose();
+        _owned.Clear();
+        _nodes.Clear();
+    }
+
+    /// <summary>Makes the tape give this buffer back when it closes.</summary>
+    internal void Own(DeviceBuffer buffer) => _owned.Add(buffer);
+
+    /// <summary>Gives a buffer of this tape back now.</summary>
+    internal void GiveBack(DeviceBuffer buffer)
+    {
+        if (_owned.Remove(buffer)) buffer.Dispose();
+    }
+
+    internal void Record(Op node) => _nodes.Add(node);
+
+    private void CheckCanWalk(Tensor from)
+    {
+        if (!Differentiates) throw new InvalidOperationException("This tape computes no gradients. Open it with Tape.Train().");
+        if (_walked) throw new InvalidOperationException("Backward ran on this tape already and gave its results back. Open a new tape for the next step.");
+        if (!from.RequiresGrad)
+            throw new InvalidOperationException("Backward: the result depends on no parameter or input that wants a gradient. Are all parameters frozen?");
+        _walked = true;
+    }
+
+    private void Walk(Tensor root)
+    {
+        _retained.Add(root.Data.Buffer);
+        for (int i = _nodes.Count - 1; i >= 0; i--)
+        {
+            var node = _nodes[i];
+            var output = node.Output;
+            if (output.HasGradient) node.Backward(output.Device.Kernels, output.GradientData);
+            // Everything that reads this result ran after it, so its reader's backward is done: only the node itself still needed it.
+            output.ReleaseGradient();
+            node.ReleaseSaved();
+            if (!node.IsView && !_retained.Contains(output.Data.Buffer)) GiveBack(output.Data.Buffer);
+        }
+        _nodes.Clear();
+    }
+}

@@ -1,0 +1,187 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>
+/// An n-dimensional array on a device. Results of operations belong to the <see cref="Tape"/> they were computed under and
+/// end with it; tensors made by the factories below belong to whoever made them.
+/// </summary>
+/// <remarks>
+/// Disposing an own tensor gives its memory back at once; forgetting to is not an error, the finaliser does it later.
+/// Feature maps are <c>[n, h, w, c]</c>.
+/// </remarks>
+public class Tensor : IDisposable
+{
+    private DeviceBuffer? _gradient;
+
+    /// <summary>Wraps memory as a tensor.</summary>
+    internal Tensor(Shape shape, BufferView data, bool requiresGrad = false)
+    {
+        Shape = shape;
+        Data = data;
+        RequiresGrad = requiresGrad;
+    }
+
+    /// <summary>Sizes of the axes.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>The device that holds it.</summary>
+    public Device Device => Data.Buffer.Device;
+
+    /// <summary>The elements, for kernels.</summary>
+    public BufferView Data { get; }
+
+    /// <summary>Gradients of this tensor are wanted.</summary>
+    public bool RequiresGrad { get; internal set; }
+
+    /// <summary>The operation whose result this is; null for inputs and parameters.</summary>
+    public Op? Producer { get; internal set; }
+
+    /// <summary>
+    /// True once a backward pass wrote this tensor's gradient and nobody cleared it. Parameters keep theirs until <see cref="ZeroGrad"/>.
+    /// </summary>
+    public bool HasGradient { get; private set; }
+
+    /// <summary>The gradient's elements; only where <see cref="HasGradient"/>.</summary>
+    /// <exception cref="InvalidOperationException">There is none.</exception>
+    public BufferView GradientData => HasGradient
+        ? _gradient!.View
+        : throw new InvalidOperationException("This tensor has no gradient: call Tape.Backward first, and mark inputs whose gradient you want with requiresGrad.");
+
+    /// <summary>A tensor with the given elements.</summary>
+    /// <param name="device">Where to put it.</param>
+    /// <param name="values">Elements, last axis fastest.</param>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="requiresGrad">Gradients of it will be wanted.</param>
+    /// <exception cref="ShapeException">The number of values is not the product of the sizes.</exception>
+    public static Tensor From(Device device, ReadOnlySpan<float> values, Shape shape, bool requiresGrad = false)
+    {
+        CheckCount(values.Length, shape);
+        var tensor = Empty(device, shape, requiresGrad);
+        device.Write(tensor.Data, values);
+        return tensor;
+    }
+
+    /// <inheritdoc cref="From(Device, ReadOnlySpan{float}, Shape, bool)"/>
+    public static Tensor From(Device device, ReadOnlySpan<double> values, Shape shape, bool requiresGrad = false)
+    {
+        CheckCount(values.Length, shape);
+        var tensor = Empty(device, shape, requiresGrad);
+        device.Write(tensor.Data, values);
+        return tensor;
+    }
+
+    /// <summary>A tensor with every element the same.</summary>
+    public static Tensor Full(Device device, Shape shape, double value, bool requiresGrad = false)
+    {
+        var tensor = Empty(device, shape, requiresGrad);
+        device.Kernels.Fill(tensor.Data, value);
+        return tensor;
+    }
+
+    /// <summary>
+    /// Counts the times the elements were overwritten, so that what was computed from them once (an unfolded basis, packed weights) can be cached.
+    /// </summary>
+    public int Version { get; private set; }
+
+    /// <summary>Overwrites the elements.</summary>
+    public void CopyFrom(ReadOnlySpan<float> values)
+    {
+        Device.Write(Data, values);
+        MarkChanged();
+    }
+
+    /// <inheritdoc cref="CopyFrom(ReadOnlySpan{float})"/>
+    public void CopyFrom(ReadOnlySpan<double> values)
+    {
+        Device.Write(Data, values);
+        MarkChanged();
+    }
+
+    /// <summary>Says that the elements were changed through <see cref="Data"/>, as an optimiser does.</summary>
+    public void MarkChanged() => Version++;
+
+    /// <summary>Elements as floats, last axis fastest.</summary>
+    public float[] ToArray()
+    {
+        float[] values = new float[Data.Length];
+        Device.Read(Data, values);
+        return values;
+    }
+
+    /// <summary>Elements as doubles, last axis fastest.</summary>
+    public double[] ToDoubleArray()
+    {
+        double[] values = new double[Data.Length];
+        Device.Read(Data, values);
+        return values;
+    }
+
+    /// <summary>The value of a tensor of one element. Waits for the device.</summary>
+    /// <exception cref="InvalidOperationException">It has not exactly one element.</exception>
+    public double Item() => Data.Length == 1
+        ? ToDoubleArray()[0]
+        : throw new InvalidOperationException($"Item() reads a tensor of one element; this one is {Shape}. Use ToArray().");
+
+    /// <summary>The gradient as doubles, in the order of the elements.</summary>
+    public double[] GradientToDoubleArray()
+    {
+        double[] values = new double[Data.Length];
+        Device.Read(GradientData, values);
+        return values;
+    }
+
+    /// <summary>Forgets the gradient; the next backward pass starts it anew. Its memory is kept for that.</summary>
+    public void ZeroGrad() => HasGradient = false;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{GetType().Name} {Shape} on {Device}";
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Uninitialised memory as a tensor.</summary>
+    internal static Tensor Empty(Device device, Shape shape, bool requiresGrad = false) => new(shape, device.Rent(shape.Count).View, requiresGrad);
+
+    /// <summary>Where to write this tensor's gradient, and whether something is there already that must be added to.</summary>
+    internal BufferView GradientTarget(out bool accumulate)
+    {
+        accumulate = HasGradient;
+        _gradient ??= Device.Rent(Data.Length);
+        HasGradient = true;
+        return _gradient.View;
+    }
+
+    /// <summary>Hands the gradient's memory to another tensor of as many elements that has none yet.</summary>
+    internal bool TryMoveGradientTo(Tensor other)
+    {
+        if (other.HasGradient || other._gradient != null || other.Producer == null) return false;
+        (other._gradient, other.HasGradient, _gradient, HasGradient) = (_gradient, true, null, false);
+        return true;
+    }
+
+    /// <summary>Gives the gradient's memory back.</summary>
+    internal void ReleaseGradient()
+    {
+        _gradient?.Dispose();
+        _gradient = null;
+        HasGradient = false;
+    }
+
+    /// <summary>Gives memory back.</summary>
+    protected virtual void Dispose(bool disposing)
+    {
+        if (!disposing) return;
+        ReleaseGradient();
+        Data.Buffer.Dispose();
+    }
+
+    private static void CheckCount(int count, Shape shape)
+    {
+        if (count != shape.Count) throw new ShapeException($"A tensor of shape {shape} has {shape.Count} elements, but {count} values were given.");
+    }
+}
