@@ -1,7 +1,7 @@
 namespace RefConv.Models;
 
 /// <summary>Finds what a mistyped word was meant to be.</summary>
-internal static class Suggest
+public static class Suggest
 {
     /// <summary>The known word nearest to the given one by edits (Levenshtein), or null when none is near.</summary>
     public static string? Nearest(string word, IEnumerable<string> known)
@@ -11,6 +11,9 @@ internal static class Suggest
             .OrderBy(k => k.Edits).FirstOrDefault();
         return best.Word is not null && best.Edits <= Math.Max(2, best.Word.Length / 3) ? best.Word : null;
     }
+
+    /// <summary>" Did you mean 'x'?", or nothing when no known word is near.</summary>
+    public static string Offer(string word, IEnumerable<string> known) => Nearest(word, known) is { } nearest ? $" Did you mean '{nearest}'?" : "";
 
     /// <summary>How many letters must be put in, taken out or changed; capitals do not matter.</summary>
     private static int Edits(string a, string b)
