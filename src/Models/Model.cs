@@ -33,6 +33,9 @@ public abstract class Model(ModelSpec spec) : Module
     /// <summary>What it is.</summary>
     public ModelSpec Spec { get; } = spec;
 
+    /// <summary>The training form it is in; null for a plain model.</summary>
+    public TrainingForm? Form { get; private set; }
+
     /// <summary>The device its parameters are on.</summary>
     public Device Device => NamedParameters().First().Parameter.Device;
 
@@ -52,13 +55,27 @@ public abstract class Model(ModelSpec spec) : Module
     /// <summary>
     /// A copy with the training form of a method in place of the chosen convolutions; see <see cref="Reparameterization.Expand"/>.
     /// </summary>
-    public Model Expand(IReparameterization method, LayerPolicy? policy = null, ulong seed = 0) => Reparameterization.Expand(this, method, policy, seed);
+    public Model Expand(RefConvMethod method, LayerPolicy? policy = null, ulong seed = 0)
+    {
+        var expanded = Reparameterization.Expand(this, method, policy, seed);
+        expanded.Form = new TrainingForm(method.Name, method.Options, [.. expanded.NamedModules().Where(m => m.Module is IReparameterized).Select(m => m.Name)]);
+        return expanded;
+    }
 
     /// <summary>The plain model of this architecture that computes the same, and how it was checked; see <see cref="Reparameterization.Merge"/>.</summary>
     public (Model Merged, MergeReport Report) Merge()
     {
         using var probe = Probe();
-        return Reparameterization.Merge(this, probe);
+        var (merged, report) = Reparameterization.Merge(this, probe);
+        merged.Form = null;
+        return (merged, report);
+    }
+
+    /// <summary>The form a checkpoint recorded, with values still to be loaded.</summary>
+    internal Model ExpandAs(TrainingForm form)
+    {
+        if (form.Method != "refconv") throw new ArgumentException($"There is no method '{form.Method}'. Known is refconv.");
+        using (this) return Expand(new RefConvMethod(form.Options), LayerPolicy.Named(form.Layers));
     }
 
     /// <summary>Class scores of a batch, under a tape of its own. For applications.</summary>

@@ -1,0 +1,40 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RefConv.Models;
+using RefConv.Models.Data;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv eval</c>: how good a model is.</summary>
+internal static class EvalCommand
+{
+    public static Command Create(CancellationToken cancellation)
+    {
+        var command = new Command("eval", "Top-1, top-5 and loss of a model, in any form, on the test images of a data set.");
+        Argument<string> file = new("FILE") { Description = "The model." };
+        Option<string> data = Options.Data(), device = Options.DeviceName();
+        Option<int?> limit = new("--limit") { Description = "Use at most so many test images, classes in balance. Default: all.", HelpName = "IMAGES" };
+        Option<int> threads = Options.Threads(), batch = Options.Batch();
+        Option<bool> json = Options.Json();
+        command.Add(file);
+        foreach (var option in (ReadOnlySpan<Option>)[data, limit, batch, threads, device, json]) command.Add(option);
+        command.SetAction(parsed =>
+        {
+            var output = new Output(parsed.GetValue(json));
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var model = ModelFile.Load(parsed.GetValue(file)!, where);
+            if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
+            // Only the test pictures are used; the training set is opened for its normalisation.
+            var source = DataSource.Open(parsed.GetValue(data)!, null, parsed.GetValue(limit));
+            long started = System.Diagnostics.Stopwatch.GetTimestamp();
+            var result = Evaluator.Evaluate(model, source.Test, parsed.GetValue(batch), cancellation: cancellation);
+            double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;
+            output.Line($"{model.Spec}{(model.Form is { } form ? $" in {form.Method} form" : "")} on {source.Test}");
+            output.Line($"Top-1 {Output.Text(100 * result.Accuracy, "0.00")} %, top-5 {Output.Text(100 * result.Top5, "0.00")} %, loss {Output.Text(result.Loss, "0.0000")}   ({Output.Text(result.Count / seconds, "0")} images/s)");
+            output.Object(new JsonObject { ["accuracy"] = result.Accuracy, ["top5"] = result.Top5, ["loss"] = result.Loss, ["images"] = result.Count, ["seconds"] = seconds });
+            return 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,50 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RefConv.Models;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv merge</c>: a refocused model becomes a plain one.</summary>
+internal static class MergeCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("merge", "Turn a refocused model into the plain model that computes the same, and check it layer by layer.");
+        Option<string> from = new("--from") { Description = "The refocused model.", Required = true, HelpName = "FILE" };
+        Option<string> to = new("--out") { Description = "The plain model to write.", Required = true, HelpName = "FILE" };
+        Option<string> device = Options.DeviceName();
+        Option<int> threads = Options.Threads();
+        Option<bool> json = Options.Json();
+        foreach (var option in (ReadOnlySpan<Option>)[from, to, threads, device, json]) command.Add(option);
+        command.SetAction(parsed =>
+        {
+            var output = new Output(parsed.GetValue(json));
+            string path = parsed.GetValue(to)!;
+            if (Directory.Exists(path)) throw new IOException($"'{path}' is a folder. Give the name of the file to write, such as {Path.Combine(path, "merged.safetensors")}.");
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var model = ModelFile.Load(parsed.GetValue(from)!, where, out var data);
+            var (merged, report) = model.Merge();
+            using (merged)
+            {
+                ModelFile.Save(merged, path, data);
+                var worst = report.Worst;
+                output.Line($"Merged {report.Layers.Count - 1} layers: {model.ParameterCount():N0} parameters became {merged.ParameterCount():N0}.");
+                output.Line(worst.MaxAbsDifference == 0
+                    ? "Checked on a probe batch: every merged layer, and the model's output, are equal to the last bit."
+                    : $"Checked on a probe batch: the worst layer is '{worst.Name}', which differs by {worst.MaxAbsDifference:E1} at values up to {worst.MaxAbsValue:0.###}.");
+                output.Line($"Plain model: {path}");
+                output.Object(new JsonObject
+                {
+                    ["maxAbsDifference"] = report.Layers.Max(l => l.MaxAbsDifference),
+                    ["worstLayer"] = worst.Name,
+                    ["layers"] = report.Layers.Count - 1,
+                    ["parameters"] = merged.ParameterCount(),
+                    ["trainParameters"] = model.ParameterCount(),
+                    ["file"] = path,
+                });
+            }
+            return 0;
+        });
+        return command;
+    }
+}

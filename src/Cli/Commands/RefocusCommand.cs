@@ -1,0 +1,67 @@
+using System.CommandLine;
+using RefConv.IO;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Data;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv refocus</c>: trains the RefConv of a trained model.</summary>
+internal static class RefocusCommand
+{
+    public static Command Create(CancellationToken cancellation)
+    {
+        var command = new Command("refocus", "Freeze the k×k kernels of a trained model and train refocusing weights on them.");
+        Option<string> from = new("--from") { Description = "The trained model.", Required = true, HelpName = "FILE" };
+        Option<string> data = Options.Data(), device = Options.DeviceName(), init = Options.RefocusInitialisation();
+        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
+        Option<int> threads = Options.Threads(), mapK = Options.MapK();
+        Option<string> layers = new("--layers")
+        {
+            Description = "Which convolutions: k3 (at least 3×3) | k1 (larger than 1×1) | odd (odd and larger than 1×1) | names, separated by commas.",
+            DefaultValueFactory = _ => "k3",
+        };
+        Option<bool> noShortcut = new("--no-shortcut") { Description = "Ablation: use refocus(W) alone as the kernel." };
+        Option<bool> trainBase = new("--train-base") { Description = "Ablation: train the basis as well." };
+        Option<bool> randomBase = new("--random-base") { Description = "Ablation: start from a random basis." };
+        Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs are done; go on later with train --resume.", HelpName = "EPOCHS" };
+        Option<bool> json = Options.Json();
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N.");
+        foreach (var option in (ReadOnlySpan<Option>)[from, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
+        var recipe = new RecipeOptions(command, epochs: 12);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, threads, device, outFolder, json]) command.Add(option);
+
+        command.SetAction(parsed =>
+        {
+            var options = new RefConvOptions
+            {
+                MapK = parsed.GetValue(mapK),
+                Init = Options.ParseInit(parsed.GetValue(init)!),
+                Shortcut = !parsed.GetValue(noShortcut),
+                BaseTrainable = parsed.GetValue(trainBase),
+                BaseRandom = parsed.GetValue(randomBase),
+            };
+            var method = new RefConvMethod(options);
+            var settings = recipe.Read(parsed);
+            settings.Validate();
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            string file = parsed.GetValue(from)!;
+            using var model = ModelFile.Load(file, where);
+            if (model.Form != null) throw new FileFormatException(file, $"this model is in {model.Form.Method} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            using var refocused = model.Expand(method, Policy(parsed.GetValue(layers)!), settings.Seed);
+            var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
+            return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+        });
+        return command;
+    }
+
+    private static LayerPolicy Policy(string text) => text switch
+    {
+        "k3" => LayerPolicy.AtLeast3,
+        "k1" => LayerPolicy.LargerThan1,
+        "odd" => LayerPolicy.OddOnly,
+        _ => LayerPolicy.Named(text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)),
+    };
+}

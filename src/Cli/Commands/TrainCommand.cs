@@ -1,0 +1,95 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Data;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv train</c>: trains a plain model, or goes on with any run.</summary>
+internal static class TrainCommand
+{
+    public static Command Create(CancellationToken cancellation)
+    {
+        var command = new Command("train", "Train a model from scratch, or go on with a run that was stopped (--resume).");
+        Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
+        Option<double> width = Options.Width();
+        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
+        Option<int> threads = Options.Threads();
+        Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
+        Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
+        Option<bool> json = Options.Json();
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
+        foreach (var option in (ReadOnlySpan<Option>)[data, model, width, limit, testLimit]) command.Add(option);
+        var recipe = new RecipeOptions(command, epochs: 12);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
+
+        command.SetAction(parsed =>
+        {
+            var output = new Output(parsed.GetValue(json));
+            if (parsed.GetValue(stopAfter) is < 1) throw new ArgumentException("--stop-after must be at least 1 epoch.");
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            if (parsed.GetValue(resume) is { } run)
+            {
+                var folder = new RunFolder(run);
+                using var trainer = Trainer.Resume(folder, where);
+                if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
+                return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation);
+            }
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            var settings = recipe.Read(parsed);
+            settings.Validate();
+            using var net = Zoo.Create(Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train), new Initializer(where, settings.Seed));
+            var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
+            return TrainingRun.Start(output, net, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+        });
+        return command;
+    }
+}
+
+/// <summary>What <c>train</c> and <c>refocus</c> have in common once the model stands.</summary>
+internal static class TrainingRun
+{
+    public static int Start(Output output, Model model, DataSource data, RunState state, string? path, int? stopAfter, CancellationToken cancellation)
+    {
+        path ??= Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{state.Kind}-{i}")).First(p => !Path.Exists(p));
+        var folder = new RunFolder(path);
+        using var trainer = new Trainer(model, data, state, folder);
+        folder.Create();
+        output.Line($"{model.Spec}{(model.Form is { } form ? $", {form.Layers.Count} layers in {form.Method} form" : "")}, {model.ParameterCount():N0} parameters; {data.Train}; {model.Device.Name}, {model.Device.Description}");
+        return Go(output, trainer, folder, stopAfter, cancellation);
+    }
+
+    public static int Go(Output output, Trainer trainer, RunFolder folder, int? stopAfter, CancellationToken cancellation)
+    {
+        bool finished = TrainingView.Run(output, trainer.State.Kind, trainer, stopAfter, cancellation);
+        var state = trainer.State;
+        var last = state.History.LastOrDefault();
+        if (!finished)
+        {
+            string step = state.StepInEpoch > 0 ? $" and {state.StepInEpoch} steps" : "";
+            output.Line($"Stopped after {state.Epoch} of {state.Recipe.Epochs} epochs{step}; saved. Go on with: refconv train --resume {folder.Path}");
+        }
+        else if (last != null)
+        {
+            output.Line($"Top-1 {Output.Text(100 * last.Accuracy, "0.00")} % (best epoch {Output.Text(100 * state.BestAccuracy, "0.00")} %). Model: {folder.LastFile}");
+            output.Line(state.Kind == "refocus"
+                ? $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors"
+                : $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}");
+        }
+        output.Object(new JsonObject
+        {
+            ["accuracy"] = last?.Accuracy,
+            ["top5"] = last?.Top5,
+            ["bestAccuracy"] = state.History.Count > 0 ? state.BestAccuracy : null,
+            ["testLoss"] = last?.TestLoss,
+            ["epochs"] = state.Epoch,
+            ["finished"] = finished,
+            ["run"] = folder.Path,
+            ["last"] = folder.LastFile,
+            ["best"] = folder.BestFile,
+        });
+        return cancellation.IsCancellationRequested && !finished ? 130 : 0;
+    }
+}

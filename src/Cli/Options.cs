@@ -1,0 +1,155 @@
+using System.CommandLine;
+using System.Globalization;
+using RefConv.Kernels;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Data;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli;
+
+/// <summary>Options that several commands share, each made in one place with its default and unit.</summary>
+internal static class Options
+{
+    public static Option<string> Data(string fallback = "shapes") => new("--data")
+    {
+        Description = $"Pictures: {string.Join(" | ", DataSource.KnownSpecs)}. shapes are drawn and need no files.",
+        DefaultValueFactory = _ => fallback,
+        HelpName = "DATA",
+    };
+
+    public static Option<string> ModelName() => new("--model")
+    {
+        Description = $"Architecture: {string.Join(" | ", Zoo.Names)}.",
+        DefaultValueFactory = _ => "mobilenet_v1",
+        HelpName = "NAME",
+    };
+
+    public static Option<double> Width(double fallback = 1) => Number("--width", fallback, "Width multiplier of the architecture's channels.");
+
+    public static Option<int?> Limit() => new("--limit") { Description = "Use at most so many training images, classes in balance. Default: all.", HelpName = "IMAGES" };
+
+    public static Option<int?> TestLimit() => new("--test-limit") { Description = "Use at most so many test images. Default: all.", HelpName = "IMAGES" };
+
+    public static Option<int> Epochs(int fallback) => Integer("--epochs", fallback, "Passes over the training images.");
+
+    public static Option<int> Batch(int fallback = 128) => Integer("--batch", fallback, "Images a step.");
+
+    public static Option<double> LearningRate(double fallback = 0.1) => Number("--lr", fallback, "Learning rate after the warm-up.");
+
+    public static Option<double> Warmup() => Number("--warmup", 1, "Epochs of linear warm-up.");
+
+    public static Option<double> WeightDecay() => Number("--weight-decay", 4e-5, "Weight decay, of all trained parameters.");
+
+    public static Option<double> LabelSmoothing() => Number("--label-smoothing", 0, "Share of each target spread over all classes.");
+
+    public static Option<ulong> Seed() => new("--seed")
+    {
+        Description = "Seed of everything random.",
+        DefaultValueFactory = _ => 1,
+        HelpName = "N",
+    };
+
+    public static Option<int> Threads() => Integer("--threads", 0, "Threads; 0 for all cores.");
+
+    public static Option<string> DeviceName() => new("--device")
+    {
+        Description = $"Where to compute: auto | {string.Join(" | ", Devices.Names)} (see `refconv devices`).",
+        DefaultValueFactory = _ => "auto",
+        HelpName = "DEVICE",
+    };
+
+    public static Option<bool> Json() => new("--json") { Description = "Print JSON lines for machines instead of text; the last line is the result." };
+
+    public static Option<string?> Out(string what) => new("--out") { Description = what, HelpName = "PATH" };
+
+    public static Option<int> MapK() => Integer("--map-k", 3, "Size of the refocusing kernel: odd.");
+
+    public static Option<string> RefocusInitialisation() => new("--init")
+    {
+        Description = "Initial refocus weights: xavier | zero | torch (PyTorch's default).",
+        DefaultValueFactory = _ => "xavier",
+        HelpName = "INIT",
+    };
+
+    public static RefocusInit ParseInit(string text) => text switch
+    {
+        "xavier" => RefocusInit.XavierUniform,
+        "zero" => RefocusInit.Zero,
+        "torch" => RefocusInit.TorchDefault,
+        _ => throw new ArgumentException($"There is no initialisation '{text}'.{Suggest.Offer(text, ["xavier", "zero", "torch"])} Known are xavier, zero, torch."),
+    };
+
+    /// <summary>The small-image variant of an architecture for a data set of small images, the ImageNet form otherwise.</summary>
+    public static ModelSpec SpecFor(string architecture, double width, ImageDataset data) => new(architecture)
+    {
+        Classes = data.ClassNames.Count,
+        Width = width,
+        InChannels = data.Channels,
+        ImageSize = data.Height,
+        SmallImages = data.Height <= 64,
+    };
+
+    private static Option<int> Integer(string name, int fallback, string description) =>
+        new(name) { Description = description, DefaultValueFactory = _ => fallback, HelpName = "N" };
+
+    private static Option<double> Number(string name, double fallback, string description) => new(name)
+    {
+        Description = description,
+        DefaultValueFactory = _ => fallback,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            if (double.TryParse(result.Tokens[0].Value, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)) return value;
+            result.AddError($"{name} takes a number, not '{result.Tokens[0].Value}'.");
+            return 0;
+        },
+    };
+}
+
+/// <summary>Options of everything that trains, and the recipe they make.</summary>
+internal sealed class RecipeOptions
+{
+    private readonly Option<int> _epochs, _batch;
+    private readonly Option<double> _rate, _warmup = Options.Warmup(), _decay = Options.WeightDecay(), _smoothing = Options.LabelSmoothing();
+    private readonly Option<ulong> _seed = Options.Seed();
+    private readonly Option<bool> _flip = new("--no-flip") { Description = "Do not mirror images (digits, shoes)." };
+    private readonly Option<int> _crop = new("--crop-padding") { Description = "Pixels around an image before a random crop.", DefaultValueFactory = _ => 4, HelpName = "PIXELS" };
+
+    public RecipeOptions(Command command, int epochs, int batch = 128, double rate = 0.1)
+    {
+        (_epochs, _batch, _rate) = (Options.Epochs(epochs), Options.Batch(batch), Options.LearningRate(rate));
+        foreach (var option in (ReadOnlySpan<Option>)[_epochs, _batch, _rate, _warmup, _decay, _smoothing, _crop, _flip, _seed]) command.Add(option);
+    }
+
+    public Recipe Read(ParseResult parsed) => new()
+    {
+        Epochs = parsed.GetValue(_epochs),
+        BatchSize = parsed.GetValue(_batch),
+        LearningRate = parsed.GetValue(_rate),
+        WarmupEpochs = Math.Min(parsed.GetValue(_warmup), Math.Max(0, parsed.GetValue(_epochs))),
+        WeightDecay = parsed.GetValue(_decay),
+        NormWeightDecay = parsed.GetValue(_decay),
+        LabelSmoothing = parsed.GetValue(_smoothing),
+        CropPadding = parsed.GetValue(_crop),
+        HorizontalFlip = !parsed.GetValue(_flip),
+        Seed = parsed.GetValue(_seed),
+    };
+}
+
+/// <summary>Devices by name.</summary>
+internal static class Devices
+{
+    public static IReadOnlyList<string> Names { get; } = ["cpu", "reference"];
+
+    public static Device Open(string name, int threads)
+    {
+        if (threads is < 0 or > 1024) throw new ArgumentException($"--threads must be between 0 (all cores) and 1024; it is {threads}.");
+        return name switch
+        {
+            "auto" or "cpu" => new CpuDevice(threads),
+            "reference" => new ReferenceDevice(),
+            _ => throw new ArgumentException($"There is no device '{name}'.{Suggest.Offer(name, [.. Names, "auto"])} Known are auto, {string.Join(", ", Names)}; `refconv devices` tells what they are."),
+        };
+    }
+}

@@ -1,0 +1,82 @@
+using System.CommandLine;
+using RefConv.Cli.Commands;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli;
+
+/// <summary>The <c>refconv</c> tool. Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense, 130 interrupted.</summary>
+internal static class Program
+{
+    private const int Failed = 1, Misused = 2, Interrupted = 130;
+
+    private static int Main(string[] args)
+    {
+        using var stop = new CancellationTokenSource();
+        Console.OutputEncoding = System.Text.Encoding.UTF8;
+        Console.CancelKeyPress += (_, e) =>
+        {
+            // The first Ctrl-C asks for an orderly end (the checkpoint is written); the second one ends the process.
+            if (stop.IsCancellationRequested) return;
+            e.Cancel = true;
+            Console.Error.WriteLine("Stopping after this step and saving (Ctrl-C again to end at once) …");
+            stop.Cancel();
+        };
+        return Run(args, stop.Token);
+    }
+
+    /// <summary>Runs one command line; everything that can go wrong with it ends in one sentence on standard error.</summary>
+    internal static int Run(string[] args, CancellationToken cancellation)
+    {
+        var root = new RootCommand(
+            "RefConv: train a ConvNet, refocus its kernels (arXiv 2310.10563), merge them back into the plain model.\n" +
+            "Start with `refconv demo`: it needs no data and takes about two minutes.");
+        foreach (var command in (ReadOnlySpan<Command>)[
+            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation),
+            MergeCommand.Create(), EvalCommand.Create(cancellation), SummaryCommand.Create(), DevicesCommand.Create()])
+        {
+            root.Add(command);
+        }
+        var parsed = root.Parse(args);
+        if (parsed.Errors.Count > 0 && !args.Any(a => a is "--help" or "-h" or "-?"))
+        {
+            Console.Error.WriteLine($"refconv: {Complaint(parsed)}");
+            return Misused;
+        }
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Error.WriteLine("refconv: stopped.");
+            return Interrupted;
+        }
+        catch (Exception e) when (e is ArgumentException or IOException or UnauthorizedAccessException or StateDictException or DivergedException
+            or InvalidOperationException or OutOfMemoryException or NotSupportedException or KeyNotFoundException)
+        {
+            Console.Error.WriteLine($"refconv: {OneLine(e.Message)}");
+            return Failed;
+        }
+    }
+
+    /// <summary>The first thing that is wrong with the command line, with the nearest word that would be right.</summary>
+    private static string Complaint(ParseResult parsed)
+    {
+        var command = parsed.CommandResult.Command;
+        if (parsed.UnmatchedTokens.Count > 0)
+        {
+            string token = parsed.UnmatchedTokens[0];
+            IEnumerable<string> known = token.StartsWith('-')
+                ? command.Options.Select(o => o.Name).Append("--help")
+                : command.Subcommands.Select(c => c.Name);
+            string kind = token.StartsWith('-') ? "option" : command.Subcommands.Count > 0 ? "command" : "argument";
+            string help = $" See `refconv {(command is RootCommand ? "" : command.Name + " ")}--help`.";
+            return $"there is no {kind} '{token}'.{Suggest.Offer(token, known)}{help}";
+        }
+        return $"{OneLine(parsed.Errors[0].Message)} See `refconv {(command is RootCommand ? "" : command.Name + " ")}--help`.";
+    }
+
+    private static string OneLine(string text) => text.ReplaceLineEndings(" ");
+}

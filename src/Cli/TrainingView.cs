@@ -1,0 +1,74 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using RefConv.Models.Train;
+using Spectre.Console;
+
+namespace RefConv.Cli;
+
+/// <summary>
+/// Shows a training run: a bar with rate and time left on a terminal, one plain line every ten seconds otherwise, JSON lines for machines;
+/// one line an epoch in any case.
+/// </summary>
+internal sealed class TrainingView(Output output, string title) : ITrainingObserver
+{
+    private const double PlainInterval = 10;
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private double _lastLine;
+    private long _stepsSeen;
+    private ProgressTask? _task;
+
+    /// <summary>Runs the trainer under this display.</summary>
+    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation)
+    {
+        var view = new TrainingView(output, title);
+        trainer.Observer = view;
+        if (!output.IsLive) return trainer.Run(stopAfter, cancellation);
+        return AnsiConsole.Progress().AutoClear(true).HideCompleted(false)
+            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
+            .Start(context =>
+            {
+                view._task = context.AddTask(Markup.Escape(title));
+                return trainer.Run(stopAfter, cancellation);
+            });
+    }
+
+    public void OnStep(in TrainingProgress p)
+    {
+        _stepsSeen++;
+        if (output.IsJson) return;
+        double elapsed = Stopwatch.GetElapsedTime(_started).TotalSeconds;
+        double rate = _stepsSeen / elapsed;
+        double left = (((p.Epochs - p.Epoch) * (double)p.Steps) + p.Steps - p.Step) / rate;
+        string now = $"{title}: epoch {p.Epoch}/{p.Epochs}, loss {Output.Text(p.Loss, "0.000")}, {Output.Text(rate * p.BatchSize, "0")} images/s, {Output.Duration(left)} left";
+        if (_task != null)
+        {
+            _task.MaxValue = p.Epochs * (double)p.Steps;
+            _task.Value = ((p.Epoch - 1) * (double)p.Steps) + p.Step;
+            _task.Description = Markup.Escape(now);
+        }
+        else if (elapsed - _lastLine >= PlainInterval)
+        {
+            _lastLine = elapsed;
+            output.Line("  " + now);
+        }
+    }
+
+    public void OnEpoch(EpochResult r)
+    {
+        output.Object(new JsonObject
+        {
+            ["run"] = title,
+            ["epoch"] = r.Epoch,
+            ["trainLoss"] = r.TrainLoss,
+            ["trainAccuracy"] = r.TrainAccuracy,
+            ["testLoss"] = r.TestLoss,
+            ["accuracy"] = r.Accuracy,
+            ["top5"] = r.Top5,
+            ["learningRate"] = r.LearningRate,
+            ["seconds"] = r.Seconds,
+        });
+        _lastLine = Stopwatch.GetElapsedTime(_started).TotalSeconds;
+        output.Line($"  {title} epoch {r.Epoch,3}: training loss {Output.Text(r.TrainLoss, "0.000")}, test loss {Output.Text(r.TestLoss, "0.000")}, " +
+            $"top-1 {Output.Text(100 * r.Accuracy, "0.0")} %, {Output.Text(r.Seconds, "0.0")} s");
+    }
+}

@@ -1,0 +1,140 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using RefConv.IO;
+using RefConv.Kernels;
+using RefConv.Layers;
+
+namespace RefConv.Models;
+
+/// <summary>The training form a model is in, as a checkpoint records it.</summary>
+/// <param name="Method">Name of the method: <c>refconv</c>.</param>
+/// <param name="Options">How its layers were made.</param>
+/// <param name="Layers">The layers it took over.</param>
+public sealed record TrainingForm(string Method, RefConvOptions Options, IReadOnlyList<string> Layers);
+
+/// <summary>What pictures a model was trained on: enough to prepare one for it and to name its answer.</summary>
+/// <param name="Name">Name of the data set.</param>
+/// <param name="Mean">Subtracted, per channel, from values in [0, 1].</param>
+/// <param name="Std">Divided by.</param>
+/// <param name="ClassNames">Class names, class 0 first.</param>
+public sealed record DataInfo(string Name, IReadOnlyList<float> Mean, IReadOnlyList<float> Std, IReadOnlyList<string> ClassNames);
+
+/// <summary>
+/// Models as safetensors files. The tensors have PyTorch's keys and shapes; the file's metadata says which architecture, options and form
+/// they are for, so that reading one back needs nothing else.
+/// </summary>
+public static class ModelFile
+{
+    /// <summary>Version of the metadata.</summary>
+    public const int Version = 1;
+
+    internal const string OptimizerPrefix = "optimizer.velocity.";
+    private const string MetadataKey = "refconv.model";
+
+    /// <summary>Writes a model: to a temporary name first, then renamed.</summary>
+    /// <param name="model">The model, in any form.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="data">What it was trained on.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Save(Model model, string path, DataInfo? data = null) => Save(model, path, data, [], []);
+
+    /// <summary>Reads a model in the form it was saved in, in evaluation mode.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="device">Where to put it.</param>
+    /// <exception cref="FileFormatException">Damaged, or not a model of ours.</exception>
+    /// <exception cref="StateDictException">The tensors do not fit the architecture that the file names.</exception>
+    public static Model Load(string path, Device device) => Load(path, device, out _);
+
+    /// <summary>Reads a model and what it was trained on.</summary>
+    public static Model Load(string path, Device device, out DataInfo? data)
+    {
+        using var file = SafeTensorsFile.Open(path);
+        var header = ReadHeader(file);
+        data = header.Data;
+        Model model;
+        try
+        {
+            var init = new Initializer(device);
+            model = Zoo.Create(header.Spec, init);
+            if (header.Form is { } form) model = model.ExpandAs(form);
+        }
+        catch (ArgumentException e)
+        {
+            throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
+        }
+        try
+        {
+            StateDict.Load(model, Entries(file, OptimizerPrefix), strict: true, source: path);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+        model.Eval();
+        return model;
+    }
+
+    /// <summary>
+    /// Copies weights from any safetensors file with PyTorch's keys into a model. Nothing is changed when they do not fit.
+    /// </summary>
+    /// <param name="model">Where to.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="strict">Missing or unexpected keys are an error.</param>
+    /// <returns>Keys that did not fit.</returns>
+    /// <exception cref="FileFormatException">Damaged.</exception>
+    /// <exception cref="StateDictException">They do not fit.</exception>
+    public static StateMismatch LoadWeights(Model model, string path, bool strict = true)
+    {
+        using var file = SafeTensorsFile.Open(path);
+        return StateDict.Load(model, Entries(file, OptimizerPrefix), strict, path);
+    }
+
+    internal static void Save(Model model, string path, DataInfo? data, IEnumerable<SafeTensorsEntry> more, IEnumerable<KeyValuePair<string, string>> metadata)
+    {
+        var header = new Header(Version, model.Spec, model.Form, data);
+        Dictionary<string, string> all = new(metadata) { [MetadataKey] = JsonSerializer.Serialize(header, ModelJson.Default.Header) };
+        SafeTensorsWriter.Write(path, StateEntries(model).Concat(more), all);
+    }
+
+    internal static IReadOnlyDictionary<string, StateEntry> Entries(SafeTensorsFile file, string exceptPrefix) => file.Entries
+        .Where(e => !e.Name.StartsWith(exceptPrefix, StringComparison.Ordinal))
+        .ToDictionary(e => e.Name, e => new StateEntry(new Shape([.. e.Shape.Select(s => checked((int)s))]), () => file.Read(e.Name)));
+
+    private static IEnumerable<SafeTensorsEntry> StateEntries(Model model)
+    {
+        foreach (var (name, parameter) in model.NamedParameters())
+        {
+            long[] shape = [.. parameter.TorchShape.Sizes.ToArray().Select(s => (long)s)];
+            yield return parameter.IsInteger
+                ? SafeTensorsEntry.FromInt64(name, shape, parameter.ToTorch().Select(v => (long)v).ToArray())
+                : SafeTensorsEntry.FromFloats(name, shape, parameter.ToTorch());
+        }
+    }
+
+    private static Header ReadHeader(SafeTensorsFile file)
+    {
+        if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
+            throw new FileFormatException(file.Path, "the file holds tensors but does not say of which model. Give a file written by this tool, or load its weights into a model of the same architecture (--weights).");
+        Header? header;
+        try
+        {
+            header = JsonSerializer.Deserialize(json, ModelJson.Default.Header);
+        }
+        catch (JsonException e)
+        {
+            throw new FileFormatException(file.Path, $"the description of the model in it is damaged ({e.Message}). Use another copy of the file.", e);
+        }
+        if (header?.Spec is null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
+        if (header.Version > Version)
+            throw new FileFormatException(file.Path, $"the file was written by a newer version of this tool (format {header.Version}, this one reads up to {Version}). Update the tool.");
+        return header;
+    }
+
+    internal sealed record Header(int Version, ModelSpec Spec, TrainingForm? Form, DataInfo? Data);
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(ModelFile.Header))]
+internal sealed partial class ModelJson : JsonSerializerContext;

@@ -1,0 +1,79 @@
+using RefConv.IO;
+using RefConv.Kernels;
+using RefConv.Optim;
+
+namespace RefConv.Models.Train;
+
+/// <summary>
+/// The folder of a run: <c>last.safetensors</c> (weights, velocities, and in its metadata the state of the run), <c>best.safetensors</c>
+/// (the weights of the best epoch) and <c>run.json</c>, the state once more for people and scripts.
+/// </summary>
+/// <remarks>
+/// Only <c>last.safetensors</c> counts for resuming: weights and state change together, by one rename.
+/// </remarks>
+public sealed class RunFolder
+{
+    private const string StateKey = "refconv.run";
+
+    /// <summary>Names a folder; nothing is read or made yet.</summary>
+    public RunFolder(string path) => Path = path;
+
+    /// <summary>The folder.</summary>
+    public string Path { get; }
+
+    /// <summary>The last checkpoint.</summary>
+    public string LastFile => System.IO.Path.Combine(Path, "last.safetensors");
+
+    /// <summary>The weights of the best epoch.</summary>
+    public string BestFile => System.IO.Path.Combine(Path, "best.safetensors");
+
+    /// <summary>The state, for people and scripts.</summary>
+    public string StateFile => System.IO.Path.Combine(Path, "run.json");
+
+    /// <summary>Makes the folder, and checks that a run can be kept there, before any time is spent on training.</summary>
+    /// <exception cref="IOException">It holds a run already, or cannot be written.</exception>
+    public void Create()
+    {
+        if (File.Exists(Path)) throw new IOException($"'{Path}' is a file. Choose another folder for the run (--out).");
+        if (File.Exists(LastFile)) throw new IOException($"'{Path}' holds a run already. Go on with it (train --resume {Path}), or choose another folder (--out).");
+        try
+        {
+            Directory.CreateDirectory(Path);
+            AtomicFile.WriteAllText(StateFile, "{}");
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new IOException($"The folder '{Path}' cannot be written ({e.Message}). Choose another one (--out).", e);
+        }
+    }
+
+    /// <summary>Writes the checkpoint.</summary>
+    public void SaveLast(Model model, Sgd optimizer, RunState state, DataInfo data)
+    {
+        var velocities = optimizer.Groups.SelectMany(g => g.Parameters)
+            .Select(p => (p.Name, p.Parameter, Values: optimizer.VelocityToTorch(p.Name)))
+            .Where(v => v.Values != null)
+            .Select(v => SafeTensorsEntry.FromFloats(ModelFile.OptimizerPrefix + v.Name, v.Parameter.TorchShape.Sizes.ToArray().Select(s => (long)s), v.Values));
+        string json = state.ToJson();
+        ModelFile.Save(model, LastFile, data, velocities, [new(StateKey, json)]);
+        AtomicFile.WriteAllText(StateFile, json);
+    }
+
+    /// <summary>Writes the best weights.</summary>
+    public void SaveBest(Model model, DataInfo data) => ModelFile.Save(model, BestFile, data);
+
+    /// <summary>Reads the checkpoint back.</summary>
+    /// <exception cref="IOException">There is none, or it is damaged.</exception>
+    public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Velocities) Load(Device device)
+    {
+        if (!File.Exists(LastFile))
+            throw new FileNotFoundException($"'{Path}' holds no run to go on with: there is no last.safetensors in it. Give the folder that train --out made.");
+        var model = ModelFile.Load(LastFile, device);
+        using var file = SafeTensorsFile.Open(LastFile);
+        if (!file.Metadata.TryGetValue(StateKey, out string? json))
+            throw new FileFormatException(LastFile, "the file holds a model but no state of a run. Give the folder that train --out made.");
+        var velocities = file.Entries.Where(e => e.Name.StartsWith(ModelFile.OptimizerPrefix, StringComparison.Ordinal))
+            .ToDictionary(e => e.Name[ModelFile.OptimizerPrefix.Length..], e => file.Read(e.Name));
+        return (model, RunState.FromJson(json, LastFile), velocities);
+    }
+}

@@ -1,0 +1,166 @@
+using System.Diagnostics;
+using RefConv.Models.Data;
+using RefConv.Optim;
+
+namespace RefConv.Models.Train;
+
+/// <summary>Where a run stands, told after every step.</summary>
+/// <param name="Epoch">Epoch under way, from 1.</param>
+/// <param name="Epochs">Epochs in all.</param>
+/// <param name="Step">Steps done in it.</param>
+/// <param name="Steps">Steps an epoch.</param>
+/// <param name="Loss">Mean loss of the epoch so far.</param>
+/// <param name="Accuracy">Training accuracy of the epoch so far.</param>
+/// <param name="LearningRate">Of the last step.</param>
+/// <param name="BatchSize">Pictures a step.</param>
+public readonly record struct TrainingProgress(int Epoch, int Epochs, int Step, int Steps, double Loss, double Accuracy, double LearningRate, int BatchSize);
+
+/// <summary>Looks on while a <see cref="Trainer"/> works.</summary>
+public interface ITrainingObserver
+{
+    /// <summary>After every step.</summary>
+    void OnStep(in TrainingProgress progress);
+
+    /// <summary>After every epoch and its evaluation.</summary>
+    void OnEpoch(EpochResult result);
+}
+
+/// <summary>The loss is no number any more: the run was stopped. The last checkpoint is from before.</summary>
+/// <param name="message">The whole sentence.</param>
+public sealed class DivergedException(string message) : Exception(message);
+
+/// <summary>
+/// Trains a model by a <see cref="Recipe"/>. A run is a function of model, data, recipe and seed, to the bit: stopping and going on, at any step
+/// and with any number of threads, gives what an uninterrupted run gives.
+/// </summary>
+public sealed class Trainer : IDisposable
+{
+    private readonly DataSource _data;
+    private readonly DataInfo _info;
+    private readonly Sgd _optimizer;
+    private readonly WarmupCosine _schedule;
+    private readonly BatchLoader _loader;
+    private readonly RunFolder? _folder;
+
+    /// <summary>Starts a run.</summary>
+    /// <param name="model">What to train; changed in place.</param>
+    /// <param name="data">What to train and test on.</param>
+    /// <param name="state">Recipe, and where the run stands (a new <see cref="RunState"/> for a new run).</param>
+    /// <param name="folder">Where to keep checkpoints; null for none.</param>
+    /// <param name="velocities">The optimiser's state, when resuming.</param>
+    /// <exception cref="ArgumentException">The recipe, or the data for this model, makes no sense.</exception>
+    public Trainer(Model model, DataSource data, RunState state, RunFolder? folder = null, IReadOnlyDictionary<string, float[]>? velocities = null)
+    {
+        var recipe = state.Recipe;
+        recipe.Validate();
+        Evaluator.CheckFits(model, data.Train);
+        (Model, _data, State, _folder) = (model, data, state, folder);
+        _info = new DataInfo(data.Train.Name, data.Train.Statistics.Mean, data.Train.Statistics.Std, data.Train.ClassNames);
+        var trainable = model.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
+        _optimizer = new Sgd(
+            [
+                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank > 1)], recipe.WeightDecay),
+                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank <= 1)], recipe.NormWeightDecay),
+            ],
+            recipe.Momentum, recipe.Nesterov);
+        foreach (var (name, values) in velocities ?? new Dictionary<string, float[]>()) _optimizer.LoadVelocity(name, values);
+        _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, new Augmentation(recipe.CropPadding, recipe.HorizontalFlip));
+        long steps = _loader.BatchesPerEpoch;
+        _schedule = new WarmupCosine(recipe.LearningRate, recipe.Epochs * steps, (long)(recipe.WarmupEpochs * steps), recipe.MinimumLearningRate);
+    }
+
+    /// <summary>The model in training.</summary>
+    public Model Model { get; }
+
+    /// <summary>Where the run stands.</summary>
+    public RunState State { get; private set; }
+
+    /// <summary>Told about every step and epoch.</summary>
+    public ITrainingObserver? Observer { get; set; }
+
+    /// <summary>Goes on with a run from its folder.</summary>
+    /// <param name="folder">The folder of the run.</param>
+    /// <param name="device">Where to train.</param>
+    /// <exception cref="IOException">No run there, or damaged.</exception>
+    public static Trainer Resume(RunFolder folder, Kernels.Device device)
+    {
+        var (model, state, velocities) = folder.Load(device);
+        var data = DataSource.Open(state.Data, state.Limit, state.TestLimit);
+        return new Trainer(model, data, state, folder, velocities);
+    }
+
+    /// <summary>Trains until the recipe's end.</summary>
+    /// <param name="stopAfter">Stop when so many epochs of the recipe are done; the run can be resumed.</param>
+    /// <param name="cancellation">Stop after the step under way; the checkpoint is written first.</param>
+    /// <returns>True when the recipe's last epoch is done.</returns>
+    /// <exception cref="DivergedException">The loss became NaN or infinite.</exception>
+    public bool Run(int? stopAfter = null, CancellationToken cancellation = default)
+    {
+        int last = Math.Min(State.Recipe.Epochs, stopAfter ?? int.MaxValue);
+        Model.Train();
+        while (State.Epoch < last)
+        {
+            if (!RunEpoch(cancellation))
+            {
+                _folder?.SaveLast(Model, _optimizer, State, _info);
+                return false;
+            }
+        }
+        return State.IsFinished;
+    }
+
+    /// <summary>Gives the optimiser's memory back; the model stays.</summary>
+    public void Dispose() => _optimizer.Dispose();
+
+    private bool RunEpoch(CancellationToken cancellation)
+    {
+        long started = Stopwatch.GetTimestamp();
+        double before = State.EpochSeconds, rate = 0;
+        int steps = _loader.BatchesPerEpoch, batchSize = State.Recipe.BatchSize;
+        foreach (var batch in _loader.Epoch(State.Epoch, State.StepInEpoch, CancellationToken.None))
+        {
+            if (cancellation.IsCancellationRequested)
+            {
+                State = State with { EpochSeconds = before + Stopwatch.GetElapsedTime(started).TotalSeconds };
+                return false;
+            }
+            long step = (State.Epoch * (long)steps) + State.StepInEpoch;
+            rate = _schedule.At(step);
+            var (loss, correct) = Step(batch, step, rate);
+            State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
+            Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
+                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), rate, batchSize));
+        }
+        var test = Evaluator.Evaluate(Model, _data.Test);
+        var result = new EpochResult(State.Epoch + 1, State.LossSum / steps, State.Correct / ((double)steps * batchSize), test.Loss, test.Accuracy, test.Top5,
+            rate, before + Stopwatch.GetElapsedTime(started).TotalSeconds);
+        bool best = test.Accuracy > State.BestAccuracy || State.History.Count == 0;
+        State = State with { Epoch = State.Epoch + 1, StepInEpoch = 0, LossSum = 0, Correct = 0, EpochSeconds = 0, History = [.. State.History, result] };
+        if (best) _folder?.SaveBest(Model, _info);
+        _folder?.SaveLast(Model, _optimizer, State, _info);
+        Observer?.OnEpoch(result);
+        return true;
+    }
+
+    private (double Loss, int Correct) Step(Batch batch, long step, double rate)
+    {
+        var device = Model.Device;
+        using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
+        using var labels = Tensor.From(device, batch.Labels, new Shape(batch.Count));
+        using var tape = Tape.Train(step);
+        var logits = Model.Forward(x);
+        var loss = logits.CrossEntropy(labels, State.Recipe.LabelSmoothing);
+        double value = loss.Item();
+        if (!double.IsFinite(value))
+        {
+            string kept = _folder is { } folder && File.Exists(folder.LastFile) ? $" The last good checkpoint is {folder.LastFile}." : "";
+            throw new DivergedException(
+                $"The loss is {value} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4}): training diverged and was stopped.{kept} Try a lower learning rate (--lr) or a longer warm-up (--warmup).");
+        }
+        int correct = Evaluator.CountCorrect(logits.ToArray(), batch.Labels, 1);
+        tape.Backward(loss);
+        _optimizer.Step(rate);
+        _optimizer.ZeroGrad();
+        return (value, correct);
+    }
+}
