@@ -93,7 +93,7 @@ public sealed class ReferenceDevice : Device
         {
             get
             {
-                ObjectDisposedException.ThrowIf(_data == null, "This tensor's memory was given back: its tape is closed (use Tape.Keep to keep a result), or it");
+                if (_data == null) throw DeviceBuffer.Disposed();
                 return _data;
             }
         }

@@ -6,5 +6,13 @@ public static class CaseTables
     /// <summary>Every row.</summary>
     public static IEnumerable<KernelCase> All =>
     [
+        .. ActivationCases.All,
+        .. BatchNormCases.All,
+        .. DropoutCases.All,
+        .. ElementwiseCases.All,
+        .. Pool2dCases.All,
+        .. ReduceCases.All,
+        .. SgdStepCases.All,
+        .. SoftmaxCrossEntropyCases.All,
     ];
 }

@@ -37,7 +37,8 @@ public partial interface IKernels
     void ActivationForward(ActivationKind kind, BufferView x, BufferView y);
 
     /// <summary>
-    /// <c>dx[i] (+)= f′(x[i]) · dy[i]</c>. At the kinks f′ is what PyTorch takes: 0 for ReLU and ReLU6 at 0 and 6, and for Hardsigmoid and Hardswish outside (−3, 3).
+    /// <c>dx[i] (+)= f′(x[i]) · dy[i]</c>. At the kinks f′ is what PyTorch takes: 0 for ReLU at 0, for ReLU6 at 0 and 6,
+    /// for Hardsigmoid at −3 and 3, and for Hardswish at −3; 1 for Hardswish at 3.
     /// </summary>
     /// <param name="kind">f</param>
     /// <param name="x">Input of the forward pass.</param>

@@ -39,6 +39,7 @@ public sealed unsafe class CpuDevice : Device
     public override DeviceBuffer Rent(long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
+        if (length > MemoryPool.MostBytes / sizeof(float)) throw new OutOfMemoryException($"A buffer of {length} elements is more than any machine holds.");
         var buffer = new CpuBuffer(this, _memory, length);
         if (PoisonBuffers) new CpuSpan(buffer.View).Fill(float.NaN);
         return buffer;
@@ -106,7 +107,7 @@ public sealed unsafe class CpuDevice : Device
         {
             get
             {
-                ObjectDisposedException.ThrowIf(_block == null, "This tensor's memory was given back: its tape is closed (use Tape.Keep to keep a result), or it");
+                if (_block == null) throw DeviceBuffer.Disposed();
                 return (float*)_block;
             }
         }

@@ -9,6 +9,9 @@ namespace RefConv.Kernels;
 /// <remarks>Blocks come in size classes (an eighth of a power of two apart), so a request wastes at most 12.5 %. Thread-safe.</remarks>
 internal sealed unsafe class MemoryPool : IDisposable
 {
+    /// <summary>The longest request that is looked at; its arithmetic does not overflow.</summary>
+    internal const long MostBytes = 1L << 56;
+
     private readonly Lock _lock = new();
     private readonly Dictionary<long, Stack<nint>> _free = [];
     private long _rentedBytes, _peakBytes, _heldBytes;
@@ -56,6 +59,7 @@ internal sealed unsafe class MemoryPool : IDisposable
             if (_disposed)
             {
                 NativeMemory.AlignedFree(block);
+                _heldBytes -= size;
                 return;
             }
             if (!_free.TryGetValue(size, out var stack)) _free[size] = stack = new Stack<nint>();
@@ -103,7 +107,7 @@ internal sealed unsafe class MemoryPool : IDisposable
         catch (OutOfMemoryException)
         {
             throw new OutOfMemoryException(
-                $"No memory for a buffer of {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use). Use a smaller batch, a narrower model or a smaller image.");
+                $"No memory for a buffer of {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use, {_heldBytes / 1e6:F1} MB held). Use a smaller batch, a narrower model or a smaller image.");
         }
     }
 

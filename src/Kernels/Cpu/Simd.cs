@@ -156,4 +156,110 @@ internal static unsafe class Simd
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float V1<V>(V v) where V : unmanaged => Unsafe.BitCast<V, float>(v);
+
+    /// <summary>Lane by lane: a where test = bound, else b (also where either is NaN).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V SelectEqual<V>(V test, V bound, V a, V b) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>))
+            return Unsafe.BitCast<Vector512<float>, V>(Vector512.ConditionalSelect(Vector512.Equals(V512(test), V512(bound)), V512(a), V512(b)));
+        if (typeof(V) == typeof(Vector256<float>))
+            return Unsafe.BitCast<Vector256<float>, V>(Vector256.ConditionalSelect(Vector256.Equals(V256(test), V256(bound)), V256(a), V256(b)));
+        if (typeof(V) == typeof(Vector128<float>))
+            return Unsafe.BitCast<Vector128<float>, V>(Vector128.ConditionalSelect(Vector128.Equals(V128(test), V128(bound)), V128(a), V128(b)));
+        return V1(test) == V1(bound) ? a : b;
+    }
+
+    /// <summary>target[lane] += v[lane], in double.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddToDoubles<V>(double* target, V v) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>))
+        {
+            var (low, high) = Vector512.Widen(V512(v));
+            (Vector512.Load(target) + low).Store(target);
+            (Vector512.Load(target + 8) + high).Store(target + 8);
+        }
+        else if (typeof(V) == typeof(Vector256<float>))
+        {
+            var (low, high) = Vector256.Widen(V256(v));
+            (Vector256.Load(target) + low).Store(target);
+            (Vector256.Load(target + 4) + high).Store(target + 4);
+        }
+        else if (typeof(V) == typeof(Vector128<float>))
+        {
+            var (low, high) = Vector128.Widen(V128(v));
+            (Vector128.Load(target) + low).Store(target);
+            (Vector128.Load(target + 2) + high).Store(target + 2);
+        }
+        else
+        {
+            *target += V1(v);
+        }
+    }
+
+    /// <summary>
+    /// Reads <paramref name="count"/> floats, fewer than there are lanes; the other lanes are <paramref name="rest"/>. For the tail of a long run:
+    /// it then goes through the same instructions as the rest, so an element's result does not depend on where it stands.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static V LoadPartial<V>(float* p, int count, float rest) where V : unmanaged
+    {
+        V v = Broadcast<V>(rest);
+        for (int i = 0; i < count; i++) ((float*)&v)[i] = p[i];
+        return v;
+    }
+
+    /// <summary>Writes the first <paramref name="count"/> lanes.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static void StorePartial<V>(float* p, V v, int count) where V : unmanaged
+    {
+        for (int i = 0; i < count; i++) p[i] = ((float*)&v)[i];
+    }
+
+    /// <summary>The largest lane; NaN if any is.</summary>
+    public static float LargestLane<V>(V v) where V : unmanaged
+    {
+        float largest = ((float*)&v)[0];
+        for (int i = 1; i < Width<V>(); i++) largest = MathF.Max(largest, ((float*)&v)[i]);
+        return largest;
+    }
+
+    /// <summary>
+    /// Lane by lane, in double: adds Σx and Σx² of n values of which Σ(x − p) and Σ(x − p)² are known. Taken around a p among the values these are
+    /// small numbers that float holds well, whatever the mean.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddMoments<V>(double* sums, double* squares, int n, V p, V aroundP, V squaresAroundP) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>))
+        {
+            var (p0, p1) = Vector512.Widen(V512(p));
+            var (s0, s1) = Vector512.Widen(V512(aroundP));
+            var (q0, q1) = Vector512.Widen(V512(squaresAroundP));
+            (Vector512.Load(sums) + s0 + (p0 * n)).Store(sums);
+            (Vector512.Load(sums + 8) + s1 + (p1 * n)).Store(sums + 8);
+            (Vector512.Load(squares) + q0 + (p0 * (s0 + s0 + (p0 * n)))).Store(squares);
+            (Vector512.Load(squares + 8) + q1 + (p1 * (s1 + s1 + (p1 * n)))).Store(squares + 8);
+        }
+        else if (typeof(V) == typeof(Vector256<float>))
+        {
+            var (p0, p1) = Vector256.Widen(V256(p));
+            var (s0, s1) = Vector256.Widen(V256(aroundP));
+            var (q0, q1) = Vector256.Widen(V256(squaresAroundP));
+            (Vector256.Load(sums) + s0 + (p0 * n)).Store(sums);
+            (Vector256.Load(sums + 4) + s1 + (p1 * n)).Store(sums + 4);
+            (Vector256.Load(squares) + q0 + (p0 * (s0 + s0 + (p0 * n)))).Store(squares);
+            (Vector256.Load(squares + 4) + q1 + (p1 * (s1 + s1 + (p1 * n)))).Store(squares + 4);
+        }
+        else
+        {
+            for (int lane = 0; lane < Width<V>(); lane++)
+            {
+                double a = ((float*)&p)[lane], s = ((float*)&aroundP)[lane], q = ((float*)&squaresAroundP)[lane];
+                sums[lane] += s + (n * a);
+                squares[lane] += q + (a * (s + s + (n * a)));
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
 
 namespace RefConv.Kernels;
 
@@ -11,7 +12,7 @@ namespace RefConv.Kernels;
 internal sealed class WorkerPool
 {
     private const int SpinsBeforeSleep = 2000;
-    private static readonly ConcurrentDictionary<int, WorkerPool> Pools = new();
+    private static readonly ConcurrentDictionary<int, Lazy<WorkerPool>> Pools = new(); // Lazy: two that ask at once must not start threads twice
 
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
@@ -37,12 +38,14 @@ internal sealed class WorkerPool
     public int Threads { get; }
 
     /// <summary>The pool of so many threads; one a process, so that devices do not multiply threads.</summary>
-    public static WorkerPool Get(int threads) => Pools.GetOrAdd(threads, n => new WorkerPool(n));
+    public static WorkerPool Get(int threads) => Pools.GetOrAdd(threads, n => new(() => new WorkerPool(n))).Value;
 
     /// <summary>
     /// Calls <paramref name="body"/>(item, worker) once for every item in [0, items). Worker is in [0, Threads) and unique among the
-    /// calls running at one time: use it to choose scratch memory. When the pool is busy with another job (also from inside one), the calling thread does all itself.
+    /// calls running at one time: use it to choose scratch memory. When the pool is busy with another job (also from inside one), the calling thread does all itself, as worker 0 of
+    /// a job of its own.
     /// </summary>
+    /// <exception cref="Exception">What a body threw, as it was thrown; pieces not yet begun are left out. The pool goes on working.</exception>
     public void Run(int items, Action<int, int> body)
     {
         if (items <= 1 || Threads == 1 || Interlocked.Exchange(ref _busy, 1) == 1)
@@ -66,7 +69,7 @@ internal sealed class WorkerPool
             var spin = default(SpinWait);
             while (Volatile.Read(ref _running) != 0) spin.SpinOnce(sleep1Threshold: -1);
             _body = null;
-            if (_failure is { } failure) throw new AggregateException(failure);
+            if (_failure is { } failure) ExceptionDispatchInfo.Throw(failure);
         }
         finally
         {
@@ -85,6 +88,7 @@ internal sealed class WorkerPool
         catch (Exception e)
         {
             _failure = e;
+            Volatile.Write(ref _next, _items); // the job has failed: hand out no more of it
         }
     }
 
