@@ -6,5 +6,7 @@ public static class CaseTables
     /// <summary>Every row.</summary>
     public static IEnumerable<KernelCase> All =>
     [
+        .. GemmCases.All,
+        .. Conv2dCases.All,
     ];
 }
