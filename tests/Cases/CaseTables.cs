@@ -8,8 +8,10 @@ public static class CaseTables
     [
         .. ActivationCases.All,
         .. BatchNormCases.All,
+        .. Conv2dCases.All,
         .. DropoutCases.All,
         .. ElementwiseCases.All,
+        .. GemmCases.All,
         .. Pool2dCases.All,
         .. ReduceCases.All,
         .. SgdStepCases.All,

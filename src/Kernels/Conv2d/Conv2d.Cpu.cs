@@ -1,10 +1,87 @@
+using System.Runtime.Intrinsics;
+
 namespace RefConv.Kernels;
 
+/// <remarks>
+/// Three families: depthwise (<c>Conv2d.Cpu.Depthwise.cs</c>), and for everything else a product that gathers its rows through pointers
+/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>).
+/// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
-    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y) => throw new NotSupportedException();
+    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y)
+    {
+        if (g.IsDepthwise)
+        {
+            DepthwiseForward(g, P(x), P(w), P(b), P(y));
+            return;
+        }
+        switch (Simd.MaxWidth)
+        {
+            case 16: DenseForward<Vector512<float>>(g, P(x), P(w), P(b), P(y)); break;
+            case 8: DenseForward<Vector256<float>>(g, P(x), P(w), P(b), P(y)); break;
+            case 4: DenseForward<Vector128<float>>(g, P(x), P(w), P(b), P(y)); break;
+            default: DenseForward<float>(g, P(x), P(w), P(b), P(y)); break;
+        }
+    }
 
-    public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate) => throw new NotSupportedException();
+    public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
+    {
+        if (g.IsDepthwise)
+        {
+            DepthwiseInputGradient(g, P(dy), P(w), P(dx), accumulate);
+            return;
+        }
+        switch (Simd.MaxWidth)
+        {
+            case 16: DenseInputGradient<Vector512<float>>(g, P(dy), P(w), P(dx), accumulate); break;
+            case 8: DenseInputGradient<Vector256<float>>(g, P(dy), P(w), P(dx), accumulate); break;
+            case 4: DenseInputGradient<Vector128<float>>(g, P(dy), P(w), P(dx), accumulate); break;
+            default: DenseInputGradient<float>(g, P(dy), P(w), P(dx), accumulate); break;
+        }
+    }
 
-    public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate) => throw new NotSupportedException();
+    public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate)
+    {
+        if (g.IsDepthwise)
+        {
+            DepthwiseWeightGradient(g, P(x), P(dy), P(dw), accumulate);
+            return;
+        }
+        switch (Simd.MaxWidth)
+        {
+            case 16: DenseWeightGradient<Vector512<float>>(g, P(x), P(dy), P(dw), accumulate); break;
+            case 8: DenseWeightGradient<Vector256<float>>(g, P(x), P(dy), P(dw), accumulate); break;
+            case 4: DenseWeightGradient<Vector128<float>>(g, P(x), P(dy), P(dw), accumulate); break;
+            default: DenseWeightGradient<float>(g, P(x), P(dy), P(dw), accumulate); break;
+        }
+    }
+
+    private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y) where V : unmanaged
+    {
+        using var taps = TapScratch(g);
+        var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: g.K, ColumnStride: 1, GroupStride: g.GroupK);
+        GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, layout, b, y, accumulate: false);
+    }
+
+    private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
+    {
+        using var taps = TapScratch(g);
+        // The same product over dy, with every tap's weight matrix transposed: the sum now runs along k, which is contiguous in w.
+        var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: 1, ColumnStride: g.K, GroupStride: g.GroupK);
+        for (int phaseH = 0; phaseH < Math.Min(g.StrideH, g.H); phaseH++)
+        for (int phaseW = 0; phaseW < Math.Min(g.StrideW, g.W); phaseW++)
+        {
+            var map = PixelMap.InputGradient(g, phaseH, phaseW, (Tap*)taps.Pointer);
+            GatherProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
+        }
+    }
+
+    private void DenseWeightGradient<V>(in Conv2dGeometry g, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
+    {
+        using var taps = TapScratch(g);
+        OuterProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, dy, dw, accumulate);
+    }
+
+    /// <summary>Room for the taps of a kernel.</summary>
+    private CpuScratch TapScratch(in Conv2dGeometry g) => _device.Scratch((long)g.R * g.S * sizeof(Tap) / sizeof(float));
 }

@@ -1,0 +1,171 @@
+namespace RefConv.Kernels;
+
+/// <summary>Everything the pieces of one gathering product share.</summary>
+internal unsafe struct GatherPlan
+{
+    public PixelMap Map;
+    public float* Source, Target, Packed, Start, Zeros;
+    public bool Accumulate;
+
+    /// <summary>Channels of a group: of the source, and of the target.</summary>
+    public int Depth, Width;
+
+    /// <summary>Panels of a group, and of all; columns of a panel.</summary>
+    public int PanelsPerGroup, Panels, PanelWidth;
+
+    /// <summary>Copy the windows of few channels side by side, see <see cref="PixelMap.CopyWindows{V}"/>.</summary>
+    public bool Windows;
+
+    /// <summary>The sum, Taps·Depth long, in segments; blocks of the sum are runs of segments: block i is [BlockStart[i], BlockStart[i + 1]).</summary>
+    public Segment* Segments;
+    public int* BlockStart;
+    public int Blocks;
+
+    /// <summary>Work is cut into RowBlocks × ColumnBlocks pieces; a row block has RowsPerBlock points at most.</summary>
+    public int RowBlocks, RowsPerBlock, ColumnBlocks;
+
+    /// <summary>Scratch memory of a thread: tables of row pointers, and windows.</summary>
+    public float* WorkerScratch;
+    public long WorkerFloats;
+}
+
+internal sealed unsafe partial class CpuKernels
+{
+    /// <summary>Longest part of a sum done at once: so many rows of a panel stay in the first-level cache while all tiles of a row block use them.</summary>
+    private const int MaxBlockDepth = 256;
+
+    /// <summary>Fewer channels than this, and windows are copied side by side.</summary>
+    private const int MinSegment = 16;
+
+    /// <summary>
+    /// target[point] (+)= bias + Σ_tap source[point, tap] · weights[tap], a matrix product whose left rows are gathered through pointers
+    /// to pixels: no copy of the image is made.
+    /// </summary>
+    private void GatherProduct<V>(in PixelMap map, int groups, float* source, float* weights, WeightLayout layout, float* bias, float* target, bool accumulate)
+        where V : unmanaged
+    {
+        if (map.Points == 0 || (map.Taps == 0 && accumulate)) return;
+        int wide = 2 * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        var plan = new GatherPlan
+        {
+            Map = map, Source = source, Target = target, Accumulate = accumulate,
+            Depth = map.SourceC / groups, Width = map.TargetC / groups,
+            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
+        };
+        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
+        long sum = (long)map.Taps * plan.Depth;
+        long macs = map.Points * sum * map.TargetC;
+        Cut(ref plan, macs);
+
+        int tables = plan.Windows ? 1 : map.Taps;
+        long windowFloats = plan.Windows ? (plan.RowsPerBlock * sum) + wide : 0;
+        plan.WorkerFloats = ((2L * plan.RowsPerBlock * (tables + 1)) + windowFloats + 15) / 16 * 16; // a pointer takes the room of two floats
+        int maxSegments = Math.Max(1, tables * Pieces(plan.Windows ? sum : plan.Depth, MaxBlockDepth));
+        using var packed = _device.Scratch(plan.Panels * sum * wide);
+        using var small = _device.Scratch(map.SourceC + (plan.Panels * wide) + (4L * maxSegments) + 2);
+        using var perWorker = _device.Scratch(plan.WorkerFloats * _device.Threads);
+        plan.Packed = packed.Pointer;
+        plan.Zeros = small.Pointer;
+        plan.Start = plan.Zeros + map.SourceC;
+        plan.Segments = (Segment*)(plan.Start + (plan.Panels * wide));
+        plan.BlockStart = (int*)(plan.Segments + maxSegments);
+        plan.WorkerScratch = perWorker.Pointer;
+
+        new Span<float>(plan.Zeros, map.SourceC).Clear();
+        PackStart(plan, bias);
+        CutSum(ref plan);
+        PackPanels<V>(map, groups, weights, layout, plan.Packed);
+        Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));
+    }
+
+    /// <summary>
+    /// Cuts points and panels into pieces, by the shape alone. Blocks of about 96 points use a part of a panel from the first-level cache
+    /// 16 times over, while their own rows stay in the second; where that makes too few pieces for many cores, smaller ones.
+    /// </summary>
+    private static void Cut(ref GatherPlan plan, long macs)
+    {
+        int points = plan.Map.Points;
+        int wanted = (int)Math.Clamp(macs >> 20, 1, 64);
+        int size = Pieces(points, 96) >= wanted ? 96 : 48;
+        int blocks = Math.Max(1, (points + (size / 2)) / size);
+        plan.RowsPerBlock = Pieces(Pieces(points, blocks), Tiles.MaxRows) * Tiles.MaxRows;
+        plan.RowBlocks = Pieces(points, plan.RowsPerBlock);
+        plan.ColumnBlocks = Math.Min(plan.Panels, Pieces(wanted, plan.RowBlocks));
+    }
+
+    /// <summary>What each column's sum starts from, start[panel][column]: the bias, or zero.</summary>
+    private static void PackStart(in GatherPlan plan, float* bias)
+    {
+        for (int panel = 0; panel < plan.Panels; panel++)
+        {
+            int column = panel % plan.PanelsPerGroup * plan.PanelWidth, first = (panel / plan.PanelsPerGroup * plan.Width) + column;
+            float* start = plan.Start + (panel * plan.PanelWidth);
+            for (int n = 0; n < plan.PanelWidth; n++) start[n] = bias != null && column + n < plan.Width ? bias[first + n] : 0;
+        }
+    }
+
+    /// <summary>Cuts the sum over taps and channels into blocks of at most <see cref="MaxBlockDepth"/>: several whole taps, or a part of one.</summary>
+    private static void CutSum(ref GatherPlan plan)
+    {
+        int taps = plan.Windows ? 1 : plan.Map.Taps, depth = plan.Windows ? plan.Map.Taps * plan.Depth : plan.Depth;
+        int parts = Pieces(depth, MaxBlockDepth), part = Pieces(depth, parts);
+        int tapsPerBlock = Math.Max(1, MaxBlockDepth / part);
+        tapsPerBlock = parts > 1 ? 1 : Pieces(taps, Math.Max(1, Pieces(taps, tapsPerBlock)));
+        int segments = 0;
+        plan.Blocks = 0;
+        for (int t = 0; t < taps; t++)
+        {
+            for (int i = 0; i < parts; i++)
+            {
+                if (parts > 1 || t % tapsPerBlock == 0) plan.BlockStart[plan.Blocks++] = segments;
+                plan.Segments[segments++] = new Segment(t, i * part, Math.Min(part, depth - (i * part)));
+            }
+        }
+        // No taps at all (input pixels between the windows of a large stride): one empty block, whose tiles just write their start.
+        if (taps == 0) plan.BlockStart[plan.Blocks++] = 0;
+        plan.BlockStart[plan.Blocks] = segments;
+    }
+
+    /// <summary>One piece: the points of a row block, the panels of a column block.</summary>
+    private static void GatherBlock<V>(in GatherPlan plan, int item, int worker) where V : unmanaged
+    {
+        int first = item % plan.RowBlocks * plan.RowsPerBlock, count = Math.Min(plan.RowsPerBlock, plan.Map.Points - first);
+        long columnBlock = item / plan.RowBlocks;
+        int firstPanel = (int)(columnBlock * plan.Panels / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * plan.Panels / plan.ColumnBlocks);
+        long sum = (long)plan.Map.Taps * plan.Depth;
+
+        float** target = (float**)(plan.WorkerScratch + (worker * plan.WorkerFloats)); // [points]
+        float** source = target + plan.RowsPerBlock;                                   // [taps][points]
+        float* windows = (float*)(source + plan.RowsPerBlock);                         // [points][taps·depth], with Windows
+        plan.Map.TargetRows(plan.Target, first, count, target);
+        if (!plan.Windows) plan.Map.SourceRows(plan.Source, plan.Zeros, 0, plan.Map.Taps, first, count, source, plan.RowsPerBlock);
+        for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + (i * sum);
+
+        for (int panel = firstPanel, copied = -1; panel < lastPanel; panel++)
+        {
+            int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
+            if (plan.Windows && group != copied)
+            {
+                plan.Map.CopyWindows<V>(plan.Source, group * plan.Depth, plan.Depth, first, count, windows);
+                copied = group;
+            }
+            int columns = Math.Min(plan.PanelWidth, plan.Width - column), padded = PanelWidth<V>(columns);
+            float* b = plan.Packed + (panel * sum * plan.PanelWidth);
+            nint sourceOffset = plan.Windows ? 0 : group * plan.Depth, targetOffset = (group * plan.Width) + column;
+            for (int block = 0; block < plan.Blocks; block++)
+            {
+                var segments = plan.Segments + plan.BlockStart[block];
+                int segmentCount = plan.BlockStart[block + 1] - plan.BlockStart[block], length = 0;
+                for (int s = 0; s < segmentCount; s++) length += segments[s].Length;
+                // The first block starts the sums, the others go on from what is in the target.
+                float* start = block == 0 && !plan.Accumulate ? plan.Start + (panel * plan.PanelWidth) : null;
+                for (int m = 0, rows; m < count; m += rows)
+                {
+                    rows = Tiles.NextRows(count - m);
+                    Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, target + m, targetOffset, start, rows, columns);
+                }
+                b += (long)length * padded;
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+using System.Runtime.CompilerServices;
+
+namespace RefConv.Kernels;
+
+/// <summary>
+/// The two innermost loops under every matrix product and dense convolution. Each computes a small tile of the result, up to 6 rows by 2
+/// vectors, that stays in registers during the whole sum.
+/// </summary>
+/// <remarks>
+/// Why 6 × 2: a fused multiply-add takes about 4 cycles and two can start in each, so at least 8 independent sums must be under way;
+/// 12 sums, 2 vectors of B and one broadcast value are 15 registers, which fit the 16 of AVX2. Per step a tile loads 2 vectors and 6 single
+/// values for 12 multiply-adds, so the loads never hold up the arithmetic. Rows and vectors are type parameters: the just-in-time compiler
+/// knows them as constants and leaves out the branches below, so that every size gets straight-line code of its own.
+/// </remarks>
+internal static unsafe class Tiles
+{
+    /// <summary>Most rows of a tile.</summary>
+    public const int MaxRows = 6;
+
+    /// <summary>Floats in a tile at most: 6 rows of 2 vectors of 16.</summary>
+    public const int MaxFloats = MaxRows * 2 * 16;
+
+    /// <summary>
+    /// Rows of the next tile when <paramref name="left"/> rows are still to be done: 6 while there are many, and the last 7 to 11 shared between
+    /// two tiles (8 = 4 + 4 and not 6 + 2), since a tile of few rows has too few sums under way to keep the multipliers busy.
+    /// </summary>
+    public static int NextRows(int left) => left >= 2 * MaxRows || left == MaxRows ? MaxRows : left > MaxRows ? (left + 1) / 2 : left;
+
+    /// <summary>c[row][0 … columns) (+)= Σ over segments, i: a[row][i] · b[i][0 … columns), for 1 to 6 rows and 1 or 2 vectors.</summary>
+    /// <param name="a">Pointers to the rows of A: a[tap·aStride + row].</param>
+    /// <param name="aStride">Rows in the table of a tap.</param>
+    /// <param name="segments">The pieces the sum is made of.</param>
+    /// <param name="segmentCount">How many.</param>
+    /// <param name="aOffset">Added to every row pointer: the first channel of the group.</param>
+    /// <param name="b">Packed panel [Σ segment lengths][vectors · W].</param>
+    /// <param name="c">Pointers to the rows of the result.</param>
+    /// <param name="cOffset">First column of the tile.</param>
+    /// <param name="start">[vectors · W] what every row's sum starts from; null: from what c holds.</param>
+    /// <param name="rows">Rows of the tile, 1 to 6.</param>
+    /// <param name="columns">Valid columns: the last panel of a matrix may be narrower than its vectors.</param>
+    public static void Gather<V>(
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int columns)
+        where V : unmanaged
+    {
+        int vectors = columns > Simd.Width<V>() ? 2 : 1;
+        if (columns == vectors * Simd.Width<V>())
+        {
+            GatherFull<V>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            return;
+        }
+        // The tail: whole vectors would write beyond the row. Compute in a tile on the stack and move only the valid columns.
+        float* tile = stackalloc float[MaxFloats];
+        float** tileRows = stackalloc float*[MaxRows];
+        int width = vectors * Simd.Width<V>();
+        for (int r = 0; r < rows; r++)
+        {
+            tileRows[r] = tile + (r * width);
+            if (start == null) Copy(c[r] + cOffset, tileRows[r], columns);
+        }
+        GatherFull<V>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
+        for (int r = 0; r < rows; r++) Copy(tileRows[r], c[r] + cOffset, columns);
+    }
+
+    /// <summary>c[row][0 … columns) (+)= Σ_p a[p][row] · b[p][0 … columns): a sum of outer products, one for every pixel p.</summary>
+    /// <param name="a">[pixels] pointers.</param>
+    /// <param name="aOffset">Added to every pointer: the tile's first channel.</param>
+    /// <param name="pixels">Length of the sum.</param>
+    /// <param name="b">Packed panel [pixels][vectors · W].</param>
+    /// <param name="c">The tile's first element in the result.</param>
+    /// <param name="cStride">Floats from one row of the result to the next.</param>
+    /// <param name="load">Start from what c holds; else from zero.</param>
+    /// <param name="rows">Rows of the tile, 1 to 6.</param>
+    /// <param name="columns">Valid columns.</param>
+    public static void Outer<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, int rows, int columns)
+        where V : unmanaged
+    {
+        int vectors = columns > Simd.Width<V>() ? 2 : 1;
+        if (columns == vectors * Simd.Width<V>())
+        {
+            OuterFull<V>(a, aOffset, pixels, b, c, cStride, load, rows, vectors);
+            return;
+        }
+        float* tile = stackalloc float[MaxFloats];
+        int width = vectors * Simd.Width<V>();
+        for (int r = 0; load && r < rows; r++) Copy(c + (r * cStride), tile + (r * width), columns);
+        OuterFull<V>(a, aOffset, pixels, b, tile, width, load, rows, vectors);
+        for (int r = 0; r < rows; r++) Copy(tile + (r * width), c + (r * cStride), columns);
+    }
+
+    private static void Copy(float* from, float* to, int count)
+    {
+        for (int i = 0; i < count; i++) to[i] = from[i];
+    }
+
+    private static void GatherFull<V>(
+        float** a, int aStride, Segment* s, int n, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
+        where V : unmanaged
+    {
+        switch ((rows * 2) + vectors - 1)
+        {
+            case 2: GatherTile<V, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 3: GatherTile<V, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 4: GatherTile<V, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 5: GatherTile<V, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 6: GatherTile<V, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 7: GatherTile<V, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 8: GatherTile<V, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 9: GatherTile<V, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 10: GatherTile<V, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 11: GatherTile<V, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 12: GatherTile<V, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            default: GatherTile<V, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+        }
+    }
+
+    // AggressiveOptimization: good code at the first call, instead of the unoptimised first tier, which would call every helper.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void GatherTile<V, TRows, TVectors>(
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start)
+        where V : unmanaged
+        where TRows : struct, ITileSize
+        where TVectors : struct, ITileSize
+    {
+        int w = Simd.Width<V>();
+        bool two = TVectors.Value > 1;
+        V c00, c10, c20, c30, c40, c50;
+        V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
+        if (start != null)
+        {
+            c00 = c10 = c20 = c30 = c40 = c50 = Simd.Load<V>(start);
+            if (two) c01 = c11 = c21 = c31 = c41 = c51 = Simd.Load<V>(start + w);
+        }
+        else
+        {
+            c00 = c10 = c20 = c30 = c40 = c50 = Simd.Load<V>(c[0] + cOffset);
+            if (two) c01 = Simd.Load<V>(c[0] + cOffset + w);
+            if (TRows.Value > 1) { c10 = Simd.Load<V>(c[1] + cOffset); if (two) c11 = Simd.Load<V>(c[1] + cOffset + w); }
+            if (TRows.Value > 2) { c20 = Simd.Load<V>(c[2] + cOffset); if (two) c21 = Simd.Load<V>(c[2] + cOffset + w); }
+            if (TRows.Value > 3) { c30 = Simd.Load<V>(c[3] + cOffset); if (two) c31 = Simd.Load<V>(c[3] + cOffset + w); }
+            if (TRows.Value > 4) { c40 = Simd.Load<V>(c[4] + cOffset); if (two) c41 = Simd.Load<V>(c[4] + cOffset + w); }
+            if (TRows.Value > 5) { c50 = Simd.Load<V>(c[5] + cOffset); if (two) c51 = Simd.Load<V>(c[5] + cOffset + w); }
+        }
+        for (int s = 0; s < segmentCount; s++)
+        {
+            float** row = a + ((nint)segments[s].Tap * aStride);
+            nint first = aOffset + segments[s].First;
+            nint length = segments[s].Length;
+            float* a0 = row[0] + first;
+            float* a1 = TRows.Value > 1 ? row[1] + first : a0;
+            float* a2 = TRows.Value > 2 ? row[2] + first : a0;
+            float* a3 = TRows.Value > 3 ? row[3] + first : a0;
+            float* a4 = TRows.Value > 4 ? row[4] + first : a0;
+            float* a5 = TRows.Value > 5 ? row[5] + first : a0;
+            for (nint i = 0; i < length; i++)
+            {
+                V b0 = Simd.Load<V>(b);
+                V b1 = two ? Simd.Load<V>(b + w) : default;
+                V v = Simd.Broadcast<V>(a0[i]);
+                c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01);
+                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); }
+                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); }
+                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); }
+                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); }
+                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); }
+                b += TVectors.Value * w;
+            }
+        }
+        Simd.Store(c[0] + cOffset, c00); if (two) Simd.Store(c[0] + cOffset + w, c01);
+        if (TRows.Value > 1) { Simd.Store(c[1] + cOffset, c10); if (two) Simd.Store(c[1] + cOffset + w, c11); }
+        if (TRows.Value > 2) { Simd.Store(c[2] + cOffset, c20); if (two) Simd.Store(c[2] + cOffset + w, c21); }
+        if (TRows.Value > 3) { Simd.Store(c[3] + cOffset, c30); if (two) Simd.Store(c[3] + cOffset + w, c31); }
+        if (TRows.Value > 4) { Simd.Store(c[4] + cOffset, c40); if (two) Simd.Store(c[4] + cOffset + w, c41); }
+        if (TRows.Value > 5) { Simd.Store(c[5] + cOffset, c50); if (two) Simd.Store(c[5] + cOffset + w, c51); }
+    }
+
+    private static void OuterFull<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, int rows, int vectors)
+        where V : unmanaged
+    {
+        switch ((rows * 2) + vectors - 1)
+        {
+            case 2: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 3: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 4: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 5: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 6: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 7: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 8: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 9: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 10: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 11: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 12: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load); break;
+            default: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void OuterTile<V, TRows, TVectors>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load)
+        where V : unmanaged
+        where TRows : struct, ITileSize
+        where TVectors : struct, ITileSize
+    {
+        int w = Simd.Width<V>();
+        bool two = TVectors.Value > 1;
+        V c00 = default, c10 = default, c20 = default, c30 = default, c40 = default, c50 = default;
+        V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
+        float* row1 = c + cStride, row2 = row1 + cStride, row3 = row2 + cStride, row4 = row3 + cStride, row5 = row4 + cStride;
+        if (load)
+        {
+            c00 = Simd.Load<V>(c); if (two) c01 = Simd.Load<V>(c + w);
+            if (TRows.Value > 1) { c10 = Simd.Load<V>(row1); if (two) c11 = Simd.Load<V>(row1 + w); }
+            if (TRows.Value > 2) { c20 = Simd.Load<V>(row2); if (two) c21 = Simd.Load<V>(row2 + w); }
+            if (TRows.Value > 3) { c30 = Simd.Load<V>(row3); if (two) c31 = Simd.Load<V>(row3 + w); }
+            if (TRows.Value > 4) { c40 = Simd.Load<V>(row4); if (two) c41 = Simd.Load<V>(row4 + w); }
+            if (TRows.Value > 5) { c50 = Simd.Load<V>(row5); if (two) c51 = Simd.Load<V>(row5 + w); }
+        }
+        for (nint p = 0; p < pixels; p++)
+        {
+            float* x = a[p] + aOffset;
+            V b0 = Simd.Load<V>(b);
+            V b1 = two ? Simd.Load<V>(b + w) : default;
+            V v = Simd.Broadcast<V>(x[0]);
+            c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01);
+            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); }
+            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); }
+            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); }
+            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); }
+            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); }
+            b += TVectors.Value * w;
+        }
+        Simd.Store(c, c00); if (two) Simd.Store(c + w, c01);
+        if (TRows.Value > 1) { Simd.Store(row1, c10); if (two) Simd.Store(row1 + w, c11); }
+        if (TRows.Value > 2) { Simd.Store(row2, c20); if (two) Simd.Store(row2 + w, c21); }
+        if (TRows.Value > 3) { Simd.Store(row3, c30); if (two) Simd.Store(row3 + w, c31); }
+        if (TRows.Value > 4) { Simd.Store(row4, c40); if (two) Simd.Store(row4 + w, c41); }
+        if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); }
+    }
+
+    private interface ITileSize
+    {
+        static abstract int Value { get; }
+    }
+
+    private readonly struct One : ITileSize { public static int Value => 1; }
+
+    private readonly struct Two : ITileSize { public static int Value => 2; }
+
+    private readonly struct Three : ITileSize { public static int Value => 3; }
+
+    private readonly struct Four : ITileSize { public static int Value => 4; }
+
+    private readonly struct Five : ITileSize { public static int Value => 5; }
+
+    private readonly struct Six : ITileSize { public static int Value => 6; }
+}
+
+/// <summary>A piece of the sum of one result: elements [First, First + Length) of the rows of one tap.</summary>
+internal readonly record struct Segment(int Tap, int First, int Length);
