@@ -8,12 +8,15 @@ public static class CaseTables
     [
         .. ActivationCases.All,
         .. BatchNormCases.All,
+        .. ChannelsCases.All,
         .. Conv2dCases.All,
+        .. DepthwiseCases.All,
         .. DropoutCases.All,
         .. ElementwiseCases.All,
         .. GemmCases.All,
         .. Pool2dCases.All,
         .. ReduceCases.All,
+        .. RefocusCases.All,
         .. SgdStepCases.All,
         .. SoftmaxCrossEntropyCases.All,
     ];
