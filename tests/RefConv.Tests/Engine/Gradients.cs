@@ -1,0 +1,161 @@
+using System.Reflection;
+using RefConv.Kernels;
+
+namespace RefConv.Tests.Engine;
+
+/// <summary>The backward pass of every operation against central differences in double.</summary>
+public sealed class Gradients : DeviceTest
+{
+    /// <summary>A row: which operation, the shapes of its leaves, and the computation over them.</summary>
+    public sealed record Row(Type Op, string Name, Shape[] Leaves, Func<Tensor[], Tensor> Function)
+    {
+        public override string ToString() => $"{Op.Name} {Name}";
+    }
+
+    private static IEnumerable<Row> AllRows
+    {
+        get
+        {
+            foreach (var (name, x, w, options) in ConvRows())
+            {
+                yield return new(typeof(Conv2dOp), name, [x, w, new Shape(w[3])], t => t[0].Conv2d(t[1], t[2], options));
+                yield return new(typeof(Conv2dOp), name + " without bias", [x, w], t => t[0].Conv2d(t[1], null, options));
+            }
+            yield return new(typeof(LinearOp), "with bias", [new(3, 5), new(5, 4), new(4)], t => t[0].Linear(t[1], t[2]));
+            yield return new(typeof(LinearOp), "without bias", [new(2, 3), new(3, 7)], t => t[0].Linear(t[1]));
+            foreach (var activation in new[] { ActivationKind.Identity, ActivationKind.ReLU, ActivationKind.ReLU6 })
+            {
+                yield return new(typeof(BatchNorm2dOp), $"training {activation}", [new(2, 3, 2, 4), new(4), new(4)], t => Norm(t, training: true, activation));
+                yield return new(typeof(BatchNorm2dOp), $"evaluation {activation}", [new(2, 3, 2, 4), new(4), new(4)], t => Norm(t, training: false, activation));
+            }
+            foreach (var kind in Enum.GetValues<ActivationKind>())
+                yield return new(typeof(ActivationOp), $"{kind}", [new(3, 11)], t => t[0].Activation(kind));
+            yield return new(typeof(AddOp), "two", [new(2, 3), new(2, 3)], t => t[0].Add(t[1]));
+            yield return new(typeof(AddOp), "with itself", [new(2, 3)], t => t[0].Multiply(t[0]).Add(t[0]).Add(t[0]));
+            yield return new(typeof(AddOp), "of one result twice", [new(2, 3)], t => Twice(t[0].Activation(ActivationKind.Sigmoid)));
+            yield return new(typeof(MultiplyOp), "two", [new(2, 3), new(2, 3)], t => t[0].Multiply(t[1]));
+            yield return new(typeof(MultiplyChannelsOp), "per image", [new(2, 3, 2, 4), new(2, 1, 1, 4)], t => t[0].Multiply(t[1]));
+            yield return new(typeof(MultiplyChannelsOp), "shared", [new(2, 3, 2, 4), new(1, 1, 1, 4)], t => t[0].Multiply(t[1]));
+            yield return new(typeof(DropoutOp), "p=0.4", [new(5, 7)], t => t[0].Dropout(0.4, 3, 4));
+            foreach (bool inside in new[] { false, true })
+            {
+                yield return new(typeof(Pool2dOp), $"average inside={inside}", [new(2, 5, 4, 3)], t => t[0].AvgPool2d(3, 2, 1, !inside));
+            }
+            yield return new(typeof(Pool2dOp), "average 2", [new(1, 4, 4, 2)], t => t[0].AvgPool2d(2, 2));
+            yield return new(typeof(Pool2dOp), "maximum", [new(2, 5, 6, 3)], t => t[0].MaxPool2d(3, 2, 1));
+            yield return new(typeof(ReduceOp), "global average", [new(2, 3, 4, 5)], t => t[0].GlobalAvgPool2d());
+            yield return new(typeof(ReduceOp), "sum", [new(2, 3)], t => t[0].Multiply(t[0]).Sum());
+            yield return new(typeof(ReduceOp), "mean", [new(2, 3)], t => t[0].Multiply(t[0]).Mean());
+            yield return new(typeof(ConcatOp), "three", [new(2, 2, 1, 3), new(2, 2, 1, 1), new(2, 2, 1, 4)], t => TensorOps.Concat(t[0], t[1], t[2]));
+            yield return new(typeof(SliceOp), "middle", [new(2, 2, 1, 7)], t => t[0].SliceChannels(2, 3));
+            yield return new(typeof(SliceOp), "two of one", [new(2, 2, 1, 7)], t => t[0].SliceChannels(0, 3).Add(t[0].SliceChannels(2, 3)));
+            yield return new(typeof(ChannelShuffleOp), "3 of 6", [new(2, 2, 1, 6)], t => t[0].ChannelShuffle(3));
+            yield return new(typeof(ReshapeOp), "flatten", [new(2, 2, 2, 3)], t => t[0].Activation(ActivationKind.SiLU).Flatten().Multiply(t[0].Flatten()));
+            yield return new(typeof(CrossEntropyOp), "plain", [new(4, 5)], t => CrossEntropy(t[0], 0));
+            yield return new(typeof(CrossEntropyOp), "smoothed", [new(4, 5)], t => CrossEntropy(t[0], 0.1));
+            foreach (var (cout, cin, g, k, mapK) in new[] { (6, 6, 6, 5, 3), (8, 4, 2, 3, 3), (3, 4, 1, 3, 3), (4, 4, 4, 7, 5), (6, 9, 3, 4, 3), (5, 5, 5, 3, 1) })
+            {
+                var geometry = new RefocusGeometry(cout, cin, g, k, k, mapK);
+                foreach (bool shortcut in new[] { true, false })
+                {
+                    yield return new(typeof(RefocusOp), $"{geometry} shortcut={shortcut}", [new(k, k, cin / g, cout), ParameterLayout.RefocusMap(geometry).MemoryShape],
+                        t => t[0].Refocus(t[1], geometry, shortcut: shortcut));
+                }
+            }
+        }
+    }
+
+    public static TheoryData<string> Rows => new(AllRows.Select(r => r.ToString()));
+
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void AgreeWithDifferences(string name)
+    {
+        var row = AllRows.First(r => r.ToString() == name);
+        var leaves = row.Leaves.Select((shape, i) => Normal(Reference, shape, (ulong)(100 + i), requiresGrad: true)).ToArray();
+        try
+        {
+            var result = GradCheck.Run(leaves, () => row.Function(leaves), epsilon: 1e-6);
+            Assert.True(result.MaxError < 1e-6, $"{name}: {result}");
+            Assert.True(result.Checked > 0);
+        }
+        finally
+        {
+            foreach (var leaf in leaves) leaf.Dispose();
+        }
+    }
+
+    [Fact]
+    public void EveryOperationWithAGradientHasARow()
+    {
+        var covered = AllRows.Select(r => r.Op).ToHashSet();
+        var missing = typeof(Op).Assembly.GetTypes()
+            .Where(t => t.IsSubclassOf(typeof(Op)) && !t.IsAbstract && !covered.Contains(t) && t != typeof(SoftmaxOp)) // SoftmaxOp refuses to be differentiated
+            .Select(t => t.Name).ToArray();
+        Assert.True(missing.Length == 0, "Operations without a gradient row: " + string.Join(", ", missing));
+    }
+
+    [Fact]
+    public void SoftmaxRefusesToBeDifferentiated()
+    {
+        using var x = Normal(Reference, new(2, 3), 1, requiresGrad: true);
+        using var tape = Tape.Train();
+        var loss = x.Softmax().Sum();
+        Assert.Contains("CrossEntropy", Assert.Throws<NotSupportedException>(() => tape.Backward(loss)).Message);
+    }
+
+    [Fact]
+    public void AWrongGradientIsFound()
+    {
+        using var x = Normal(Reference, new(2, 3), 1, requiresGrad: true);
+        var result = GradCheck.Run([x], () => new SquareWithWrongGradient(x).Go());
+        Assert.True(result.MaxError > 0.1);
+    }
+
+    private sealed class SquareWithWrongGradient(Tensor x) : Op("Wrong", null, x)
+    {
+        public Tensor Go() => Run(x.Shape);
+
+        protected override void Forward(IKernels kernels) => kernels.Multiply(x.Data, x.Data, Output.Data, false);
+
+        protected internal override void Backward(IKernels kernels, BufferView dy) => kernels.Multiply(x.Data, dy, Gradient(x, out bool accumulate), accumulate); // lacks the 2
+    }
+
+    private static Tensor Twice(Tensor t) => t.Add(t);
+
+    private static Tensor Norm(Tensor[] t, bool training, ActivationKind activation)
+    {
+        using var mean = Normal(t[0].Device, t[1].Shape, 7);
+        using var variance = Tensor.From(t[0].Device, Normal(t[1].Shape.Count, 8).Select(v => (v * v) + 0.3).ToArray(), t[1].Shape);
+        return t[0].BatchNorm2d(t[1], t[2], OnTape(mean), OnTape(variance), training, activation: activation);
+    }
+
+    private static Tensor CrossEntropy(Tensor x, double smoothing) => x.CrossEntropy(Labels(x.Device, x.Shape[0], x.Shape[1]), smoothing);
+
+    private static Tensor Labels(Device device, int rows, int classes)
+    {
+        using var labels = Tensor.From(device, Enumerable.Range(0, rows).Select(i => (double)(i * 3 % classes)).ToArray(), new Shape(rows));
+        return OnTape(labels);
+    }
+
+    /// <summary>x + 0: the same values as a result of the tape, which lives until the backward pass is done.</summary>
+    private static Tensor OnTape(Tensor x)
+    {
+        using var zero = Tensor.Full(x.Device, x.Shape, 0);
+        return x.Add(zero);
+    }
+
+    private static IEnumerable<(string Name, Shape X, Shape W, Conv2dOptions Options)> ConvRows()
+    {
+        yield return ("3×3", new(2, 4, 5, 3), new(3, 3, 3, 4), new(1, 1, 1, 1));
+        yield return ("3×3 stride 2", new(2, 5, 5, 2), new(3, 3, 2, 3), new(2, 1, 1, 1));
+        yield return ("3×3 dilation 2", new(1, 6, 5, 2), new(3, 3, 2, 2), new(1, 2, 2, 1));
+        yield return ("grouped", new(1, 4, 4, 4), new(3, 3, 2, 6), new(1, 1, 1, 2));
+        yield return ("depthwise", new(2, 4, 4, 5), new(3, 3, 1, 5), new(1, 1, 1, 5));
+        yield return ("depthwise 5×5 stride 2", new(1, 7, 6, 3), new(5, 5, 1, 3), new(2, 2, 1, 3));
+        yield return ("1×1", new(2, 3, 3, 4), new(1, 1, 4, 3), new(1, 0, 1, 1));
+        yield return ("even 2×2 stride 2", new(1, 4, 4, 2), new(2, 2, 2, 3), new(2, 0, 1, 1));
+        yield return ("1×3 padded on one side", new(1, 4, 5, 2), new(1, 3, 2, 2), new Conv2dOptions { PadLeft = 2 });
+        yield return ("cropped", new(1, 6, 6, 2), new(3, 3, 2, 2), new Conv2dOptions { PadTop = -1, PadRight = -2 });
+    }
+}
