@@ -57,6 +57,21 @@ public sealed class BatchLoaderTests
     }
 
     [Fact]
+    public void ThePlaceInTheEpochAndTheEpochDecideTheChange()
+    {
+        // All pictures are alike, so what differs is the change alone.
+        byte[] picture = Data.Image(0).ToArray();
+        var alike = new ImageDataset("alike", 7, 6, 3, [.. Enumerable.Repeat(picture, 16).SelectMany(p => p)], new byte[16], ["a"]);
+        var loader = BatchLoader.Training(alike, 16, seed: 5, new Augmentation(CropPadding: 2, HorizontalFlip: true));
+        float[] first = Copy(loader.Epoch(0))[0].Images, second = Copy(loader.Epoch(1))[0].Images;
+        Assert.True(first.Chunk(alike.ImageBytes).Select(p => string.Join(",", p)).Distinct().Count() > 8);
+        Assert.False(first.AsSpan().SequenceEqual(second));
+        // Whatever the size of the batches.
+        var small = BatchLoader.Training(alike, 3, seed: 5, new Augmentation(CropPadding: 2, HorizontalFlip: true));
+        Assert.Equal(first[..(15 * alike.ImageBytes)], Copy(small.Epoch(0)).SelectMany(b => b.Images));
+    }
+
+    [Fact]
     public void WhatIsLeftOutDiffersFromEpochToEpoch()
     {
         var loader = BatchLoader.Training(Data, 8, seed: 1);
