@@ -15,22 +15,22 @@ internal sealed class ShapePainter(int side)
     public void Draw(int shape, ulong seed, ulong stream, Span<byte> image)
     {
         _random = new RandomStream(seed, stream);
-        var centre = new Point(_random.NextUniform(0.34, 0.66) * side, _random.NextUniform(0.34, 0.66) * side);
-        double radius = _random.NextUniform(0.17, 0.34) * side;
+        var centre = new Point(_random.NextUniform(0.38, 0.62) * side, _random.NextUniform(0.38, 0.62) * side);
+        double radius = _random.NextUniform(0.24, 0.38) * side;
         DrawGround();
-        int behind = 1 + _random.NextInt(4), before = _random.NextInt(3);
+        int behind = 1 + _random.NextInt(3), before = _random.NextInt(2);
         for (int i = 0; i < behind; i++) DrawFragment(shape);
         DrawShape(shape, centre, radius);
         for (int i = 0; i < before; i++) DrawFragment(shape);
-        AddNoise(_random.NextUniform(0.02, 0.12), image);
+        AddNoise(_random.NextUniform(0.01, 0.07), image);
     }
 
     /// <summary>Two colours that flow into each other across the picture, cloudy, and sometimes striped.</summary>
     private void DrawGround()
     {
-        Colour a = RandomColour(0.1, 0.9), b = Near(a, _random.NextUniform(0, 0.35));
+        Colour a = RandomColour(0.1, 0.5), b = Near(a, _random.NextUniform(0, 0.3), -1);
         var along = Direction();
-        double stripes = _random.NextInt(3) == 0 ? _random.NextUniform(0.03, 0.15) : 0;
+        double stripes = _random.NextInt(3) == 0 ? _random.NextUniform(0.02, 0.08) : 0;
         double period = _random.NextUniform(3, 9);
         var across = Direction();
         const int Knots = 6;
@@ -52,12 +52,13 @@ internal sealed class ShapePainter(int side)
         }
     }
 
+    /// <summary>The shape itself, lighter than its ground; one in five is faint and one in five a mere outline.</summary>
     private void DrawShape(int shape, Point centre, double radius)
     {
-        var polygon = Place(ShapeOutlines.Polygons[shape], centre, radius);
-        double contrast = _random.NextInt(4) == 0 ? _random.NextUniform(0.12, 0.22) : _random.NextUniform(0.22, 0.6);
-        Colour ground = At(centre), colour = Near(ground, contrast);
-        bool outline = _random.NextInt(5) < 2;
+        var polygon = Place(ShapeOutlines.Polygons[shape], centre, radius, Tilt());
+        double contrast = _random.NextInt(5) == 0 ? _random.NextUniform(0.15, 0.25) : _random.NextUniform(0.25, 0.6);
+        Colour ground = At(centre), colour = Near(ground, contrast, 0);
+        bool outline = _random.NextInt(5) == 0;
         double half = _random.NextUniform(0.7, 1.3); // of the line's width
         double shading = _random.NextUniform(-0.12, 0.12);
         var light = Direction();
@@ -76,12 +77,12 @@ internal sealed class ShapePainter(int side)
         double radius = _random.NextUniform(0.1, 0.32) * side;
         int kind = _random.NextInt(4);
         int other = (shape + 1 + _random.NextInt(ShapeOutlines.Names.Length - 1)) % ShapeOutlines.Names.Length;
-        var whole = Place(ShapeOutlines.Polygons[other], centre, radius);
+        var whole = Place(ShapeOutlines.Polygons[other], centre, radius, Direction());
         int edges = 1 + (whole.Length * (2 + _random.NextInt(3)) / 10); // a fifth to two fifths of the outline
         int first = _random.NextInt(whole.Length);
         var piece = new Point[Math.Min(edges + 1, whole.Length)];
         for (int i = 0; i < piece.Length; i++) piece[i] = whole[(first + i) % whole.Length];
-        Colour ground = At(centre), colour = Near(ground, _random.NextUniform(0.12, 0.5));
+        Colour ground = At(centre), colour = Near(ground, _random.NextUniform(0.1, 0.4), -1);
         double half = _random.NextUniform(0.5, 1.4);
         double size = _random.NextUniform(1, 3);
         double strength = _random.NextUniform(0.5, 1);
@@ -108,9 +109,8 @@ internal sealed class ShapePainter(int side)
     }
 
     /// <summary>Turns, squeezes, scales and moves a polygon by random amounts.</summary>
-    private Point[] Place(Point[] unit, Point centre, double radius)
+    private Point[] Place(Point[] unit, Point centre, double radius, Point turn)
     {
-        var turn = Direction();
         double squeeze = _random.NextUniform(0.72, 1), slant = _random.NextUniform(-0.2, 0.2);
         var placed = new Point[unit.Length];
         for (int i = 0; i < unit.Length; i++)
@@ -162,13 +162,23 @@ internal sealed class ShapePainter(int side)
         }
     }
 
+    /// <summary>A direction up to 40 degrees to either side of upright.</summary>
+    private Point Tilt()
+    {
+        double sideways = _random.NextUniform(-0.64, 0.64);
+        return new Point(Math.Sqrt(1 - (sideways * sideways)), sideways);
+    }
+
     private Colour RandomColour(double low, double high) =>
         new(_random.NextUniform(low, high), _random.NextUniform(low, high), _random.NextUniform(low, high));
 
-    /// <summary>A colour at a distance of <paramref name="contrast"/> in a random direction; a channel that would leave 0 … 1 goes the other way.</summary>
-    private Colour Near(Colour from, double contrast)
+    /// <summary>
+    /// A colour at a distance of <paramref name="contrast"/> (root mean square over the channels) in a random direction: with
+    /// <paramref name="darkest"/> −1 any, with 0 towards light only. A channel that would leave 0 … 1 goes the other way.
+    /// </summary>
+    private Colour Near(Colour from, double contrast, double darkest)
     {
-        var d = RandomColour(-1, 1);
+        var d = RandomColour(darkest, 1);
         double scale = contrast / Math.Max(Math.Sqrt(((d.R * d.R) + (d.G * d.G) + (d.B * d.B)) / 3), 0.1);
         return new Colour(Move(from.R, scale * d.R), Move(from.G, scale * d.G), Move(from.B, scale * d.B));
     }
