@@ -16,13 +16,15 @@ internal sealed class Output(bool json)
     /// <summary>A line for people.</summary>
     public void Line(string text = "")
     {
-        if (!IsJson) AnsiConsole.MarkupLine(Markup.Escape(text));
+        if (!IsJson) Console.Out.WriteLine(text);
     }
 
     /// <summary>A heading for people.</summary>
     public void Heading(string text)
     {
-        if (!IsJson) AnsiConsole.MarkupLine($"[bold]{Markup.Escape(text)}[/]");
+        if (IsJson) return;
+        if (IsLive) AnsiConsole.MarkupLine($"[bold]{Markup.Escape(text)}[/]");
+        else Console.Out.WriteLine(text);
     }
 
     /// <summary>An object for machines.</summary>
@@ -35,7 +37,7 @@ internal sealed class Output(bool json)
     public void Table(IReadOnlyList<string> titles, IReadOnlyList<IReadOnlyList<string>> rows)
     {
         if (IsJson) return;
-        if (!IsLive && Console.IsOutputRedirected)
+        if (!IsLive)
         {
             // Into a file or pipe: plain aligned text, however wide.
             int[] widths = [.. titles.Select((t, i) => rows.Select(r => r[i].Length).Append(t.Length).Max())];

@@ -68,7 +68,9 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
             ["seconds"] = r.Seconds,
         });
         _lastLine = Stopwatch.GetElapsedTime(_started).TotalSeconds;
-        output.Line($"  {title} epoch {r.Epoch,3}: training loss {Output.Text(r.TrainLoss, "0.000")}, test loss {Output.Text(r.TestLoss, "0.000")}, " +
+        string line = ($"  {title} epoch {r.Epoch,3}: training loss {Output.Text(r.TrainLoss, "0.000")}, test loss {Output.Text(r.TestLoss, "0.000")}, " +
             $"top-1 {Output.Text(100 * r.Accuracy, "0.0")} %, {Output.Text(r.Seconds, "0.0")} s");
+        if (_task != null) AnsiConsole.MarkupLine(Markup.Escape(line)); // above the bar
+        else output.Line(line);
     }
 }

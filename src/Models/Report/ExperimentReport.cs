@@ -114,7 +114,7 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
         return
         [
             name, MeanDeviation.Of([.. rows.Select(r => r.Accuracy)]).ToPercent(), rows.Average(r => r.Loss).ToString("0.000", c),
-            rows[0].TrainParameters.ToString("N0", c), rows[0].DeployParameters.ToString("N0", c), rows[0].Macs.ToString("N0", c),
+            error == null ? rows[0].TrainParameters.ToString("N0", c) : "", rows[0].DeployParameters.ToString("N0", c), rows[0].Macs.ToString("N0", c),
             rows.Average(r => r.Seconds).ToString("0.0", c), error is { } e ? e.ToString("0.0e0", c) : "",
         ];
     }

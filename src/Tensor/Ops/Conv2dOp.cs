@@ -70,8 +70,14 @@ public sealed class Conv2dOp : Op
 
 /// <summary>Everything of a convolution but its tensors.</summary>
 /// <param name="Groups">Channel groups.</param>
-public readonly record struct Conv2dOptions(int Groups = 1)
+public readonly record struct Conv2dOptions(int Groups)
 {
+    /// <summary>Stride 1, no padding, no dilation, one group. (Without this constructor <c>new()</c> would mean all zeros.)</summary>
+    public Conv2dOptions()
+        : this(1)
+    {
+    }
+
     /// <summary>As <c>torch.nn.Conv2d</c> takes them: one number for both axes and all sides.</summary>
     public Conv2dOptions(int stride, int padding, int dilation, int groups)
         : this(groups)
