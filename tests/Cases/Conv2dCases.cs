@@ -31,8 +31,8 @@ internal static class Conv2dCases
         new(2, 8, 9, 13, 12, 3, 3) { PadTop = -1, PadLeft = -2, PadBottom = 1, PadRight = -1 },
         new(1, 9, 8, 4, 5, 2, 3) { PadTop = -2, PadBottom = -1, PadLeft = -1, StrideH = 2, StrideW = 2 },
         new(1, 5, 6, 16, 16, 1, 1) { PadTop = -1, PadRight = -2 },
-        // Large enough to be cut into many pieces.
-        Square(3, 16, 24, 70, 3, pad: 1), Square(4, 16, 40, 72, 1),
+        // Large enough to be cut into many pieces, and maps larger than caches.
+        Square(3, 16, 24, 70, 3, pad: 1), Square(4, 16, 40, 72, 1), Square(2, 103, 17, 36, 1), Square(3, 19, 3, 21, 3, pad: 1),
     ];
 
     private static IEnumerable<Conv2dGeometry> Grouped =>

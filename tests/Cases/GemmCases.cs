@@ -21,6 +21,7 @@ internal static class GemmCases
             yield return Row(new GemmGeometry(217, 130, 140), true);
             yield return Row(new GemmGeometry(130, 140, 217, TransposeA: true), true);
             yield return Row(new GemmGeometry(90, 140, 411, TransposeA: true), false);
+            yield return Row(new GemmGeometry(771, 70, 40, TransposeA: true), false);
             yield return Row(new GemmGeometry(64, 1000, 1024), false, benchmark: true);
             yield return Row(new GemmGeometry(1, 1000, 1024), false, benchmark: true);
             yield return Row(new GemmGeometry(1024, 1024, 1024), false, benchmark: true);

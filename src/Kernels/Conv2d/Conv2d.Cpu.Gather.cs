@@ -13,6 +13,12 @@ internal unsafe struct GatherPlan
     /// <summary>Panels of a group, and of all; columns of a panel.</summary>
     public int PanelsPerGroup, Panels, PanelWidth;
 
+    /// <summary>Write the target past the caches: it is too large to be still there when it is read, and each element is written once.</summary>
+    public bool Stream;
+
+    /// <summary>Fetch the source ahead: large, and its rows follow one another.</summary>
+    public bool Prefetch;
+
     /// <summary>Copy the windows of few channels side by side, see <see cref="PixelMap.CopyWindows{V}"/>.</summary>
     public bool Windows;
 
@@ -33,6 +39,9 @@ internal sealed unsafe partial class CpuKernels
 {
     /// <summary>Longest part of a sum done at once: so many rows of a panel stay in the first-level cache while all tiles of a row block use them.</summary>
     private const int MaxBlockDepth = 256;
+
+    /// <summary>A result of at least so many floats (8 MB) is written past the caches.</summary>
+    private const long MinStreamed = 2 << 20;
 
     /// <summary>Fewer channels than this, and windows are copied side by side.</summary>
     private const int MinSegment = 16;
@@ -58,7 +67,7 @@ internal sealed unsafe partial class CpuKernels
         Cut(ref plan, macs);
 
         int tables = plan.Windows ? 1 : map.Taps;
-        long windowFloats = plan.Windows ? (plan.RowsPerBlock * sum) + wide : 0;
+        long windowFloats = plan.Windows ? plan.RowsPerBlock * PixelMap.WindowStride<V>(sum) : 0;
         plan.WorkerFloats = ((2L * plan.RowsPerBlock * (tables + 1)) + windowFloats + 15) / 16 * 16; // a pointer takes the room of two floats
         int maxSegments = Math.Max(1, tables * Pieces(plan.Windows ? sum : plan.Depth, MaxBlockDepth));
         using var packed = _device.Scratch(plan.Panels * sum * wide);
@@ -74,6 +83,9 @@ internal sealed unsafe partial class CpuKernels
         new Span<float>(plan.Zeros, map.SourceC).Clear();
         PackStart(plan, bias);
         CutSum(ref plan);
+        plan.Prefetch = IsLargeMatrix(map) && groups == 1 && (long)map.SourceC * map.TargetC <= 1 << 16;
+        plan.Stream = plan.Blocks == 1 && !accumulate && (long)map.Points * map.TargetC >= MinStreamed
+            && (nint)target % sizeof(V) == 0 && plan.Width % Simd.Width<V>() == 0;
         PackPanels<V>(map, groups, weights, layout, plan.Packed);
         Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));
     }
@@ -139,10 +151,14 @@ internal sealed unsafe partial class CpuKernels
         float* windows = (float*)(source + plan.RowsPerBlock);                         // [points][taps·depth], with Windows
         plan.Map.TargetRows(plan.Target, first, count, target);
         if (!plan.Windows) plan.Map.SourceRows(plan.Source, plan.Zeros, 0, plan.Map.Taps, first, count, source, plan.RowsPerBlock);
-        for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + (i * sum);
+        for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + (i * PixelMap.WindowStride<V>(sum));
 
+        // Of a large map, a few rows for all panels, then the next few: so both maps are walked from one end to the other. Otherwise panel by panel.
+        int strip = plan.Prefetch ? 4 * Tiles.MaxRows : count;
+        for (int firstRow = 0; firstRow < count; firstRow += strip)
         for (int panel = firstPanel, copied = -1; panel < lastPanel; panel++)
         {
+            int lastRow = Math.Min(count, firstRow + strip);
             int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
             if (plan.Windows && group != copied)
             {
@@ -159,13 +175,29 @@ internal sealed unsafe partial class CpuKernels
                 for (int s = 0; s < segmentCount; s++) length += segments[s].Length;
                 // The first block starts the sums, the others go on from what is in the target.
                 float* start = block == 0 && !plan.Accumulate ? plan.Start + (panel * plan.PanelWidth) : null;
-                for (int m = 0, rows; m < count; m += rows)
+                for (int m = firstRow, rows; m < lastRow; m += rows)
                 {
-                    rows = Tiles.NextRows(count - m);
-                    Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, target + m, targetOffset, start, rows, columns);
+                    rows = Tiles.NextRows(lastRow - m);
+                    if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
+                    Tiles.Gather<V>(
+                        source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, target + m, targetOffset, start, rows, columns, plan.Stream);
                 }
                 b += (long)length * padded;
             }
         }
+    }
+
+    /// <summary>Source and target are plain matrices, and too large to be in the caches already.</summary>
+    private static bool IsLargeMatrix(in PixelMap map) =>
+        map is { Taps: 1, GridH: 1, Images: 1 } && (long)map.Points * (map.SourceC + map.TargetC) >= 1 << 20;
+
+    /// <summary>
+    /// Asks for the rows of the tile after the next one. A tile reads a few lines of each of 6 rows, too short for the processor to see a pattern and fetch ahead itself;
+    /// without this it waits for main memory at every tile.
+    /// </summary>
+    private static void PrefetchRows(float* row, int length, int stride, int rows)
+    {
+        row += 2 * Tiles.MaxRows * stride;
+        for (int r = 0; r < rows; r++, row += stride) Simd.Prefetch(row, length);
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RefConv.Kernels;
 
 /// <summary>One kernel position: where it looks, relative to the source pixel of a grid point, and which weights it uses.</summary>
@@ -121,32 +123,43 @@ internal unsafe struct PixelMap
     /// For few channels, where a sum of short pieces would spend its time on starting pieces: the copy makes one long piece of them.
     /// </summary>
     /// <remarks>
-    /// Copies are done in whole vectors and so write up to a vector too much, into what is written next; the buffer needs a vector
-    /// of room at its end. They also read up to a vector too much: the pool's blocks always end with 64 spare bytes.
+    /// Copies are done in whole vectors and so write up to a vector too much: into the next tap, which is written later, or into the room at the
+    /// end of the window, see <see cref="WindowStride{V}"/>. They also read up to a vector too much: the pool's blocks end with 64 spare bytes.
     /// </remarks>
     public readonly void CopyWindows<V>(float* source, int offset, int depth, int first, int count, float* windows) where V : unmanaged
     {
-        var (n, u, v) = Point(first);
-        for (int i = 0; i < count; i++)
+        long stride = WindowStride<V>((long)Taps * depth);
+        for (int t = 0, taps; t < Taps; t += taps)
         {
-            for (int t = 0; t < Taps;)
+            // Neighbouring taps see neighbouring pixels: with one group the copy of a whole kernel row is one run of memory.
+            taps = depth == SourceC ? AdjacentTaps(t) : 1;
+            float* to = windows + ((long)t * depth);
+            var (n, u, v) = Point(first);
+            for (int done = 0; done < count;)
             {
-                int taps = depth == SourceC ? AdjacentTaps(t) : 1;
+                int run = Math.Min(GridW - v, count - done);
                 int h = (u * StepH) + Tap[t].Top, w = (v * StepW) + Tap[t].Left;
-                // Of the run of taps, [low, high) lie inside the image.
-                int low = Math.Clamp(-w, 0, taps), high = (uint)h < (uint)SourceH ? Math.Clamp(SourceW - w, low, taps) : low;
-                float* pixel = source + (((((long)n * SourceH) + h) * SourceW) + w + low) * SourceC + offset;
-                Fill<V>(windows, low * depth);
-                Copy<V>(pixel, windows + (low * depth), (high - low) * depth);
-                Fill<V>(windows + (high * depth), (taps - high) * depth);
-                windows += taps * depth;
-                t += taps;
+                float* line = source + (((((long)n * SourceH) + h) * SourceW) * SourceC) + offset;
+                bool inside = (uint)h < (uint)SourceH;
+                for (int i = 0; i < run; i++, w += StepW, to += stride)
+                {
+                    // Of the taps of the run, [low, high) lie inside the image.
+                    int low = 0, high = taps;
+                    if (!inside) high = 0;
+                    else if (w < 0 || w + taps > SourceW) (low, high) = (Math.Clamp(-w, 0, taps), Math.Clamp(SourceW - w, 0, taps));
+                    if (high - low < taps) Fill<V>(to, taps * depth);
+                    if (high > low) Copy<V>(line + ((long)(w + low) * SourceC), to + (low * depth), (high - low) * depth);
+                    if (high < taps) Fill<V>(to + (Math.Max(low, high) * depth), (taps - Math.Max(low, high)) * depth);
+                }
+                done += run;
+                v = 0;
+                if (++u == GridH) (n, u) = (n + 1, 0);
             }
-            if (++v < GridW) continue;
-            v = 0;
-            if (++u == GridH) (n, u) = (n + 1, 0);
         }
     }
+
+    /// <summary>Floats from one copied window to the next: a vector of room at the end, for copies that run over.</summary>
+    public static long WindowStride<V>(long floats) where V : unmanaged => floats + Simd.Width<V>();
 
     /// <summary>How many taps from <paramref name="t"/> on look at pixels that are neighbours in one row.</summary>
     private readonly int AdjacentTaps(int t)
@@ -156,6 +169,7 @@ internal unsafe struct PixelMap
         return last - t;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Copy<V>(float* from, float* to, int count) where V : unmanaged
     {
         for (int i = 0; i < count; i += Simd.Width<V>()) Simd.Store(to + i, Simd.Load<V>(from + i));

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RefConv.Kernels;
 
 /// <summary>Everything the pieces of one sum of outer products share.</summary>
@@ -23,8 +25,14 @@ internal unsafe struct OuterPlan
     /// <summary>Rows of dw seen as a matrix [Taps·Depth, Width], and how many of them lie in one run of channels: Depth, or all with Windows.</summary>
     public int Rows, RowsPerTap;
 
-    /// <summary>Points are done in chunks of ChunkPoints.</summary>
-    public int ChunkPoints, Chunks;
+    /// <summary>Points are done in chunks of ChunkPoints, for each of which the panels of dy are packed MaxBatch at a time.</summary>
+    public int ChunkPoints, Chunks, MaxBatch;
+
+    /// <summary>Copy x too, in the order in which the tiles read it. Only where there is one tap: others share what they read.</summary>
+    public bool PackX;
+
+    /// <summary>Fetch the next chunk while one is worked on: floats asked for at each step of a tile's loop, see <see cref="CpuKernels.Ahead"/>; 0: do not.</summary>
+    public int AheadStep;
 
     /// <summary>Work is cut into PointSplits × RowBlocks × ColumnBlocks pieces.</summary>
     public int PointSplits, RowBlocks, ColumnBlocks;
@@ -54,8 +62,9 @@ internal sealed unsafe partial class CpuKernels
         Cut(ref plan, macs);
 
         int tables = plan.Windows ? 1 : map.Taps;
-        long windowFloats = plan.Windows ? ((long)plan.ChunkPoints * plan.Rows) + wide : 0;
-        plan.WorkerFloats = (((2L * tables) + wide) * plan.ChunkPoints + windowFloats + 15) / 16 * 16;
+        long windowFloats = plan.Windows ? plan.ChunkPoints * PixelMap.WindowStride<V>(plan.Rows) : 0;
+        long copyFloats = plan.PackX ? (Pieces(Pieces(plan.Rows, plan.RowBlocks), Tiles.MaxRows) + 1L) * TileFloats(plan.ChunkPoints) : windowFloats;
+        plan.WorkerFloats = (((2L * tables) + (plan.MaxBatch * wide)) * plan.ChunkPoints + copyFloats + 15) / 16 * 16;
         bool split = plan.PointSplits > 1;
         using var zeros = _device.Scratch(map.SourceC);
         using var partial = _device.Scratch(split ? plan.PointSplits * plan.ResultFloats : 0);
@@ -76,12 +85,11 @@ internal sealed unsafe partial class CpuKernels
     private static void Cut(ref OuterPlan plan, long macs)
     {
         int points = plan.Map.Points;
-        plan.ChunkPoints = Pieces(points, Pieces(points, 256));
-        plan.Chunks = Pieces(points, plan.ChunkPoints);
+        int chunks = Pieces(points, 256);
         long wanted = Math.Clamp(macs >> 21, 1, 32);
         double best = double.MaxValue;
         double x = (double)points * plan.Map.SourceC * (plan.Windows ? plan.Map.Taps : 1), dy = (double)points * plan.Map.TargetC;
-        for (int splits = 1; splits <= Math.Min(plan.Chunks, 32); splits *= 2)
+        for (int splits = 1; splits <= Math.Min(chunks, 32); splits *= 2)
         for (int columns = 1; columns < 2 * plan.Panels && columns <= 32; columns *= 2)
         for (int rows = 1; rows <= Math.Max(1, plan.Rows / 12) && rows <= 32; rows *= 2)
         {
@@ -94,7 +102,20 @@ internal sealed unsafe partial class CpuKernels
             best = traffic;
             (plan.PointSplits, plan.ColumnBlocks, plan.RowBlocks) = (splits, columnBlocks, rows);
         }
+        // A chunk of x, of the rows of a piece, should stay in the second-level cache while all panels use it.
+        plan.ChunkPoints = Pieces(points, Pieces(points, plan.Map.Taps == 1 && plan.Rows / plan.RowBlocks > 384 ? 128 : 256));
+        plan.Chunks = Pieces(points, plan.ChunkPoints);
+        plan.MaxBatch = Math.Min(4, Pieces(plan.Panels, plan.ColumnBlocks));
+        if (IsLargeMatrix(plan.Map) && plan.RowBlocks * plan.ColumnBlocks == 1)
+        {
+            int tiles = plan.Panels * Pieces(plan.Rows, Tiles.MaxRows);
+            plan.AheadStep = Pieces(Pieces(plan.Map.SourceC + plan.Map.TargetC, tiles), 4) * 4;
+        }
+        plan.PackX = plan.Map.Taps == 1 && plan.Map.SourceC == plan.Depth && plan.MaxBatch > 1 && plan.Depth >= 768;
     }
+
+    /// <summary>Floats of a packed tile of x, [points][6], and room for the copy of the last to run over.</summary>
+    private static long TileFloats(int points) => (points * Tiles.MaxRows) + 16;
 
     /// <summary>One piece: some of the points, some rows and some columns of dw.</summary>
     private static void OuterBlock<V>(in OuterPlan plan, int item, int worker) where V : unmanaged
@@ -104,9 +125,9 @@ internal sealed unsafe partial class CpuKernels
         int firstRow = (int)(rowBlock * plan.Rows / plan.RowBlocks), lastRow = (int)((rowBlock + 1) * plan.Rows / plan.RowBlocks);
         int firstChunk = (int)(split * plan.Chunks / plan.PointSplits), lastChunk = (int)((split + 1) * plan.Chunks / plan.PointSplits);
 
-        float* packed = plan.WorkerScratch + (worker * plan.WorkerFloats);             // [points][panel width]
-        float** source = (float**)(packed + (plan.ChunkPoints * plan.PanelWidth));     // [taps][points]
-        float* windows = (float*)(source + plan.ChunkPoints);                          // [points][taps·depth], with Windows
+        float* packed = plan.WorkerScratch + (worker * plan.WorkerFloats);                               // [panels of a batch][points][panel width]
+        float** source = (float**)(packed + (plan.ChunkPoints * plan.PanelWidth * plan.MaxBatch));       // [taps][points]
+        float* copy = (float*)(source + plan.ChunkPoints);  // with Windows [points][taps·depth], with PackX [tiles][points][6]; both have one table
         float* result = plan.Result + (split * plan.ResultFloats);
         int firstTap = firstRow / plan.RowsPerTap, lastTap = ((lastRow - 1) / plan.RowsPerTap) + 1;
         for (int chunk = firstChunk; chunk < lastChunk; chunk++)
@@ -114,26 +135,88 @@ internal sealed unsafe partial class CpuKernels
             int first = chunk * plan.ChunkPoints, count = Math.Min(plan.ChunkPoints, plan.Map.Points - first);
             bool load = plan.Accumulate || chunk > firstChunk;
             if (!plan.Windows) plan.Map.SourceRows(plan.X, plan.Zeros, firstTap, lastTap, first, count, source, plan.ChunkPoints);
-            for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + ((long)i * plan.Rows);
+            for (int i = 0; plan.Windows && i < count; i++) source[i] = copy + (i * PixelMap.WindowStride<V>(plan.Rows));
+            if (plan.PackX) PackTiles(source, firstRow, lastRow, count, copy, TileFloats(plan.ChunkPoints));
             for (int panel = firstPanel, copied = -1; panel < lastPanel; panel++)
             {
-                int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
+                int group = panel / plan.PanelsPerGroup, inBatch = (panel - firstPanel) % plan.MaxBatch;
                 if (plan.Windows && group != copied)
                 {
-                    plan.Map.CopyWindows<V>(plan.X, group * plan.Depth, plan.Depth, first, count, windows);
+                    plan.Map.CopyWindows<V>(plan.X, group * plan.Depth, plan.Depth, first, count, copy);
                     copied = group;
                 }
-                int columns = Math.Min(plan.PanelWidth, plan.Width - column), targetColumn = (group * plan.Width) + column;
-                PackRows<V>(plan.Dy + ((long)first * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, count, columns, packed);
-                for (int row = firstRow, rows; row < lastRow; row += rows)
-                {
-                    // Tiles do not cross from one tap to the next, their rows are consecutive channels.
-                    int tap = row / plan.RowsPerTap, channel = row % plan.RowsPerTap;
-                    rows = Tiles.NextRows(Math.Min(plan.RowsPerTap - channel, lastRow - row));
-                    Tiles.Outer<V>(
-                        source + ((long)(tap - firstTap) * plan.ChunkPoints), channel + (plan.Windows ? 0 : group * plan.Depth), count, packed,
-                        result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load, rows, columns);
-                }
+                if (inBatch == 0) PackDy<V>(plan, first, count, panel, Math.Min(lastPanel, panel + plan.MaxBatch), packed);
+                OuterPanel<V>(plan, panel, firstRow, lastRow, first, count, source, packed + (inBatch * plan.ChunkPoints * plan.PanelWidth), result, load);
+            }
+        }
+    }
+
+    /// <summary>One panel of one chunk, for all rows of the piece.</summary>
+    private static void OuterPanel<V>(
+        in OuterPlan plan, int panel, int firstRow, int lastRow, int first, int count, float** source, float* packed, float* result, bool load) where V : unmanaged
+    {
+        int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
+        int columns = Math.Min(plan.PanelWidth, plan.Width - column), targetColumn = (group * plan.Width) + column;
+        int firstTap = firstRow / plan.RowsPerTap;
+        nint packedTile = 0;
+        int tile = panel * Pieces(plan.Rows, Tiles.MaxRows);
+        for (int row = firstRow, rows; row < lastRow; row += rows, tile++, packedTile += (nint)TileFloats(plan.ChunkPoints))
+        {
+            // Tiles do not cross from one tap to the next, their rows are consecutive channels.
+            int tap = row / plan.RowsPerTap, channel = row % plan.RowsPerTap;
+            rows = Tiles.NextRows(Math.Min(plan.RowsPerTap - channel, lastRow - row));
+            nint offset = plan.PackX ? packedTile : channel + (plan.Windows ? 0 : group * plan.Depth);
+            Tiles.Outer<V>(
+                source + ((long)(tap - firstTap) * plan.ChunkPoints), offset, count, packed,
+                result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load, Ahead(plan, tile, first, count, packed), plan.AheadStep, rows, columns);
+        }
+    }
+
+    /// <summary>
+    /// What a tile fetches for the next chunk of points: with every step of its loop a little, since a burst of requests would fill the queue of the memory
+    /// and make the tile wait behind it. The first tiles of a chunk fetch x, the others dy.
+    /// </summary>
+    private static float* Ahead(in OuterPlan plan, int tile, int first, int count, float* nothing)
+    {
+        if (plan.AheadStep == 0) return nothing;
+        long done = (long)tile * plan.AheadStep * count, x = (long)count * plan.Map.SourceC;
+        return done < x ? plan.X + ((long)(first + count) * plan.Map.SourceC) + done : plan.Dy + ((long)(first + count) * plan.Map.TargetC) + done - x;
+    }
+
+    /// <summary>
+    /// Packs panels [panel, last) of dy, for all of a chunk's points: packed[panel][point][columns]. Several panels at a time, so that the rows of dy, which mostly
+    /// come from main memory, are read in long runs.
+    /// </summary>
+    private static void PackDy<V>(in OuterPlan plan, int first, int count, int panel, int last, float* packed) where V : unmanaged
+    {
+        for (int p = 0; p < count; p += 8)
+        {
+            for (int i = panel; i < last; i++)
+            {
+                int group = i / plan.PanelsPerGroup, column = i % plan.PanelsPerGroup * plan.PanelWidth, columns = Math.Min(plan.PanelWidth, plan.Width - column);
+                float* from = plan.Dy + ((long)(first + p) * plan.Map.TargetC) + (group * plan.Width) + column;
+                float* to = packed + ((i - panel) * plan.ChunkPoints * plan.PanelWidth) + (p * PanelWidth<V>(columns));
+                PackRows<V>(from, plan.Map.TargetC, Math.Min(8, count - p), columns, to);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Copies channels [firstRow, lastRow) of the points into tiles, copy[tile][point][6], and points the rows at them. Without it a tile would read 24 bytes from
+    /// each of hundreds of lines that lie a power of two apart, and so share a few sets of the cache and push each other out.
+    /// </summary>
+    private static void PackTiles(float** source, int firstRow, int lastRow, int count, float* copy, long tileFloats)
+    {
+        for (int p = 0; p < count; p++)
+        {
+            float* to = copy + (p * Tiles.MaxRows);
+            float* from = source[p];
+            source[p] = to;
+            for (int row = firstRow, rows; row < lastRow; row += rows, to += tileFloats)
+            {
+                rows = Tiles.NextRows(lastRow - row);
+                // Eight channels although six count: the next point's copy, or the room at the end, takes the two too many.
+                Simd.Store(to, Simd.Load<Vector256<float>>(from + row));
             }
         }
     }

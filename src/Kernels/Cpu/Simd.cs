@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace RefConv.Kernels;
 
@@ -28,6 +29,33 @@ internal static unsafe class Simd
     /// <summary>Writes consecutive floats; p need not be aligned.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store<V>(float* p, V v) where V : unmanaged => Unsafe.WriteUnaligned(p, v);
+
+    /// <summary>
+    /// Writes past the caches: a plain store first reads the line that it will overwrite, which is a third of the traffic of a large result.
+    /// p must be aligned to the vector.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreStreamed<V>(float* p, V v) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) V512(v).StoreAlignedNonTemporal(p);
+        else if (typeof(V) == typeof(Vector256<float>)) V256(v).StoreAlignedNonTemporal(p);
+        else if (typeof(V) == typeof(Vector128<float>)) V128(v).StoreAlignedNonTemporal(p);
+        else *p = V1(v);
+    }
+
+    /// <summary>Asks for the cache line at p to be fetched to the second-level cache, without waiting for it; p may point anywhere. Does nothing where there is no such instruction.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* p)
+    {
+        if (Sse.IsSupported) Sse.Prefetch1(p);
+    }
+
+    /// <summary>The same for the lines of [p, p + count).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(float* p, long count)
+    {
+        for (long i = 0; i < count; i += 16) Prefetch(p + i);
+    }
 
     /// <summary>The same value in every lane.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -38,14 +38,16 @@ internal static unsafe class Tiles
     /// <param name="start">[vectors · W] what every row's sum starts from; null: from what c holds.</param>
     /// <param name="rows">Rows of the tile, 1 to 6.</param>
     /// <param name="columns">Valid columns: the last panel of a matrix may be narrower than its vectors.</param>
+    /// <param name="stream">Write around the caches; c must be aligned to vectors.</param>
     public static void Gather<V>(
-        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int columns)
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int columns, bool stream)
         where V : unmanaged
     {
         int vectors = columns > Simd.Width<V>() ? 2 : 1;
         if (columns == vectors * Simd.Width<V>())
         {
-            GatherFull<V>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            if (stream) GatherFull<V, Streamed>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            else GatherFull<V, Cached>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
             return;
         }
         // The tail: whole vectors would write beyond the row. Compute in a tile on the stack and move only the valid columns.
@@ -57,7 +59,7 @@ internal static unsafe class Tiles
             tileRows[r] = tile + (r * width);
             if (start == null) Copy(c[r] + cOffset, tileRows[r], columns);
         }
-        GatherFull<V>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
+        GatherFull<V, Cached>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
         for (int r = 0; r < rows; r++) Copy(tileRows[r], c[r] + cOffset, columns);
     }
 
@@ -69,21 +71,23 @@ internal static unsafe class Tiles
     /// <param name="c">The tile's first element in the result.</param>
     /// <param name="cStride">Floats from one row of the result to the next.</param>
     /// <param name="load">Start from what c holds; else from zero.</param>
+    /// <param name="ahead">Memory needed later: at each pixel p, the line at ahead + p·aheadStep is asked for.</param>
+    /// <param name="aheadStep">Floats; 0 to ask for nothing.</param>
     /// <param name="rows">Rows of the tile, 1 to 6.</param>
     /// <param name="columns">Valid columns.</param>
-    public static void Outer<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, int rows, int columns)
+    public static void Outer<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
         where V : unmanaged
     {
         int vectors = columns > Simd.Width<V>() ? 2 : 1;
         if (columns == vectors * Simd.Width<V>())
         {
-            OuterFull<V>(a, aOffset, pixels, b, c, cStride, load, rows, vectors);
+            OuterFull<V>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
             return;
         }
         float* tile = stackalloc float[MaxFloats];
         int width = vectors * Simd.Width<V>();
         for (int r = 0; load && r < rows; r++) Copy(c + (r * cStride), tile + (r * width), columns);
-        OuterFull<V>(a, aOffset, pixels, b, tile, width, load, rows, vectors);
+        OuterFull<V>(a, aOffset, pixels, b, tile, width, load, ahead, aheadStep, rows, vectors);
         for (int r = 0; r < rows; r++) Copy(tile + (r * width), c + (r * cStride), columns);
     }
 
@@ -92,32 +96,36 @@ internal static unsafe class Tiles
         for (int i = 0; i < count; i++) to[i] = from[i];
     }
 
-    private static void GatherFull<V>(
+    private static void GatherFull<V, TStore>(
         float** a, int aStride, Segment* s, int n, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
         where V : unmanaged
+        where TStore : struct, IStore
     {
         switch ((rows * 2) + vectors - 1)
         {
-            case 2: GatherTile<V, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 3: GatherTile<V, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 4: GatherTile<V, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 5: GatherTile<V, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 6: GatherTile<V, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 7: GatherTile<V, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 8: GatherTile<V, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 9: GatherTile<V, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 10: GatherTile<V, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 11: GatherTile<V, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 12: GatherTile<V, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            default: GatherTile<V, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 2: GatherTile<V, TStore, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 3: GatherTile<V, TStore, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 4: GatherTile<V, TStore, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 5: GatherTile<V, TStore, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 6: GatherTile<V, TStore, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 7: GatherTile<V, TStore, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 8: GatherTile<V, TStore, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 9: GatherTile<V, TStore, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 10: GatherTile<V, TStore, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 11: GatherTile<V, TStore, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 12: GatherTile<V, TStore, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            default: GatherTile<V, TStore, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
         }
     }
 
     // AggressiveOptimization: good code at the first call, instead of the unoptimised first tier, which would call every helper.
+    // Keep these methods free of branches at run time around the vectors: one more way out of the method, and the compiler
+    // no longer holds the twelve sums in registers (measured: four times slower). What varies is a type parameter.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void GatherTile<V, TRows, TVectors>(
+    private static void GatherTile<V, TStore, TRows, TVectors>(
         float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start)
         where V : unmanaged
+        where TStore : struct, IStore
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
     {
@@ -165,36 +173,36 @@ internal static unsafe class Tiles
                 b += TVectors.Value * w;
             }
         }
-        Simd.Store(c[0] + cOffset, c00); if (two) Simd.Store(c[0] + cOffset + w, c01);
-        if (TRows.Value > 1) { Simd.Store(c[1] + cOffset, c10); if (two) Simd.Store(c[1] + cOffset + w, c11); }
-        if (TRows.Value > 2) { Simd.Store(c[2] + cOffset, c20); if (two) Simd.Store(c[2] + cOffset + w, c21); }
-        if (TRows.Value > 3) { Simd.Store(c[3] + cOffset, c30); if (two) Simd.Store(c[3] + cOffset + w, c31); }
-        if (TRows.Value > 4) { Simd.Store(c[4] + cOffset, c40); if (two) Simd.Store(c[4] + cOffset + w, c41); }
-        if (TRows.Value > 5) { Simd.Store(c[5] + cOffset, c50); if (two) Simd.Store(c[5] + cOffset + w, c51); }
+        TStore.Store(c[0] + cOffset, c00); if (two) TStore.Store(c[0] + cOffset + w, c01);
+        if (TRows.Value > 1) { TStore.Store(c[1] + cOffset, c10); if (two) TStore.Store(c[1] + cOffset + w, c11); }
+        if (TRows.Value > 2) { TStore.Store(c[2] + cOffset, c20); if (two) TStore.Store(c[2] + cOffset + w, c21); }
+        if (TRows.Value > 3) { TStore.Store(c[3] + cOffset, c30); if (two) TStore.Store(c[3] + cOffset + w, c31); }
+        if (TRows.Value > 4) { TStore.Store(c[4] + cOffset, c40); if (two) TStore.Store(c[4] + cOffset + w, c41); }
+        if (TRows.Value > 5) { TStore.Store(c[5] + cOffset, c50); if (two) TStore.Store(c[5] + cOffset + w, c51); }
     }
 
-    private static void OuterFull<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, int rows, int vectors)
+    private static void OuterFull<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
         where V : unmanaged
     {
         switch ((rows * 2) + vectors - 1)
         {
-            case 2: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 3: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 4: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 5: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 6: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 7: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 8: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 9: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 10: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 11: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load); break;
-            case 12: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load); break;
-            default: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load); break;
+            case 2: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 3: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 4: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 5: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 6: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 7: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 8: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 9: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 10: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 11: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 12: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            default: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OuterTile<V, TRows, TVectors>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load)
+    private static void OuterTile<V, TRows, TVectors>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
         where V : unmanaged
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
@@ -215,6 +223,7 @@ internal static unsafe class Tiles
         }
         for (nint p = 0; p < pixels; p++)
         {
+            Simd.Prefetch(ahead + (p * aheadStep));
             float* x = a[p] + aOffset;
             V b0 = Simd.Load<V>(b);
             V b1 = two ? Simd.Load<V>(b + w) : default;
@@ -233,6 +242,23 @@ internal static unsafe class Tiles
         if (TRows.Value > 3) { Simd.Store(row3, c30); if (two) Simd.Store(row3 + w, c31); }
         if (TRows.Value > 4) { Simd.Store(row4, c40); if (two) Simd.Store(row4 + w, c41); }
         if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); }
+    }
+
+    private interface IStore
+    {
+        static abstract void Store<V>(float* p, V v) where V : unmanaged;
+    }
+
+    private readonly struct Cached : IStore
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store<V>(float* p, V v) where V : unmanaged => Simd.Store(p, v);
+    }
+
+    private readonly struct Streamed : IStore
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store<V>(float* p, V v) where V : unmanaged => Simd.StoreStreamed(p, v);
     }
 
     private interface ITileSize
