@@ -8,17 +8,19 @@ namespace RefConv.Kernels;
 /// and every piece is done by exactly one thread in a fixed inner order: that is why results do not depend on the number of threads.
 /// Which thread takes which piece is decided as they go, so a slow core does not hold up the rest.
 /// </summary>
-/// <remarks>Workers spin for some microseconds after a job, in case the next kernel follows at once, and then sleep.</remarks>
+/// <remarks>Workers spin for about a tenth of a millisecond after a job, in case the next kernel follows at once, and then sleep.</remarks>
 internal sealed class WorkerPool
 {
-    private const int SpinsBeforeSleep = 2000;
+    private const int Closed = 1 << 30;
+    private const int SpinsBeforeSleep = 400; // about 0.1 ms
     private static readonly ConcurrentDictionary<int, Lazy<WorkerPool>> Pools = new(); // Lazy: two that ask at once must not start threads twice
 
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
     private volatile Action<int, int>? _body;
     private volatile int _generation;
-    private int _items, _next, _running, _busy;
+    private int _items, _next, _busy;
+    private int _inside = Closed; // workers inside the job, and the Closed bit when no more may enter
     private volatile Exception? _failure;
 
     private WorkerPool(int threads)
@@ -59,7 +61,7 @@ internal sealed class WorkerPool
             _items = items;
             _next = 0;
             _failure = null;
-            Volatile.Write(ref _running, Threads - 1);
+            Volatile.Write(ref _inside, 0); // open: from here on workers may enter
             Interlocked.Increment(ref _generation);
             for (int id = 1; id < Threads; id++)
             {
@@ -67,7 +69,9 @@ internal sealed class WorkerPool
             }
             TakeItems(0);
             var spin = default(SpinWait);
-            while (Volatile.Read(ref _running) != 0) spin.SpinOnce(sleep1Threshold: -1);
+            // Nothing is left to take. Wait for those who are at a piece, but not for those who have not come: on a busy machine they may be long.
+            Interlocked.Or(ref _inside, Closed);
+            while (Volatile.Read(ref _inside) != Closed) spin.SpinOnce(sleep1Threshold: -1);
             _body = null;
             if (_failure is { } failure) ExceptionDispatchInfo.Throw(failure);
         }
@@ -75,6 +79,22 @@ internal sealed class WorkerPool
         {
             Volatile.Write(ref _busy, 0);
         }
+    }
+
+    /// <summary>
+    /// Counts a worker in, unless the job is closed. One who comes late may enter the job after the one it was woken for; that is as good,
+    /// since the fields of a job are written while nobody is inside.
+    /// </summary>
+    private bool Enter()
+    {
+        int inside = Volatile.Read(ref _inside);
+        while ((inside & Closed) == 0)
+        {
+            int before = Interlocked.CompareExchange(ref _inside, inside + 1, inside);
+            if (before == inside) return true;
+            inside = before;
+        }
+        return false;
     }
 
     private void TakeItems(int worker)
@@ -113,8 +133,9 @@ internal sealed class WorkerPool
                 spins = 0;
             }
             seen = _generation;
+            if (!Enter()) continue; // the others were faster
             TakeItems(id);
-            Interlocked.Decrement(ref _running);
+            Interlocked.Decrement(ref _inside);
         }
     }
 }
