@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace RefConv.Kernels;
 
-/// <summary>The inner loops of batch norm: sixteen rows, one vector of channels.</summary>
+/// <summary>The inner loops of batch norm: a few rows, one vector of channels.</summary>
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>
@@ -25,7 +25,7 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    /// <summary>Σ x and Σ x², taken around the first of the sixteen rows, so that a large mean costs no digits.</summary>
+    /// <summary>Σ x and Σ x², taken around the first of the few rows, so that a large mean costs no digits.</summary>
     private readonly struct Moments(float* x) : IColumnSum
     {
         private readonly float* _x = x;

@@ -64,11 +64,19 @@ internal sealed unsafe partial class CpuKernels
             if (accumulate) v = Simd.Add(Simd.Load<V>(y + i), v);
             Simd.Store(y + i, v);
         }
-        int rest = (int)(count - i); // the tail: a vector whose last lanes are not used
-        if (rest == 0) return;
-        V tail = f.Apply(Simd.LoadPartial<V>(x + i, rest, 0));
-        if (accumulate) tail = Simd.Add(Simd.LoadPartial<V>(y + i, rest, 0), tail);
-        Simd.StorePartial(y + i, tail, rest);
+        if (i < count) MapTail<V, F>(f, x + i, y + i, (int)(count - i), accumulate);
+    }
+
+    /// <summary>
+    /// The last few elements: a whole vector in a buffer of its own, through the same loop, so that an element's result does not depend on where it
+    /// stands. (A call, not a copy of the loop's body: the compiler inlines only so much in one method.)
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void MapTail<V, F>(F f, float* x, float* y, int rest, bool accumulate) where V : unmanaged where F : struct, IElementFunction
+    {
+        V a = Simd.LoadPartial<V>(x, rest, 0), b = Simd.LoadPartial<V>(y, rest, 0);
+        MapRange<V, F>(f, (float*)&a, (float*)&b, Simd.Width<V>(), accumulate);
+        Simd.StorePartial(y, b, rest);
     }
 
     private static void MapRange2<V, F>(F f, float* a, float* b, float* y, long count, bool accumulate)
@@ -81,11 +89,15 @@ internal sealed unsafe partial class CpuKernels
             if (accumulate) v = Simd.Add(Simd.Load<V>(y + i), v);
             Simd.Store(y + i, v);
         }
-        int rest = (int)(count - i);
-        if (rest == 0) return;
-        V tail = f.Apply(Simd.LoadPartial<V>(a + i, rest, 0), Simd.LoadPartial<V>(b + i, rest, 0));
-        if (accumulate) tail = Simd.Add(Simd.LoadPartial<V>(y + i, rest, 0), tail);
-        Simd.StorePartial(y + i, tail, rest);
+        if (i < count) MapTail2<V, F>(f, a + i, b + i, y + i, (int)(count - i), accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void MapTail2<V, F>(F f, float* a, float* b, float* y, int rest, bool accumulate) where V : unmanaged where F : struct, IElementFunction2
+    {
+        V va = Simd.LoadPartial<V>(a, rest, 0), vb = Simd.LoadPartial<V>(b, rest, 0), vy = Simd.LoadPartial<V>(y, rest, 0);
+        MapRange2<V, F>(f, (float*)&va, (float*)&vb, (float*)&vy, Simd.Width<V>(), accumulate);
+        Simd.StorePartial(y, vy, rest);
     }
 
     /// <summary>f(a, b) = a + b</summary>
