@@ -194,7 +194,15 @@ internal sealed unsafe partial class CpuKernels
             a7 = Simd.Fma(d, Simd.Load<V>(p7 + at), a7);
             a8 = Simd.Fma(d, Simd.Load<V>(p8 + at), a8);
         }
-        V* all = stackalloc V[9] { a0, a1, a2, a3, a4, a5, a6, a7, a8 };
-        for (int i = 0; i < count; i++) Simd.Store(sums + (i * n), Simd.Add(Simd.Load<V>(sums + (i * n)), all[i]));
+        // The last chunk of taps may have fewer; sums past the last tap are dropped.
+        AddTo(sums, a0);
+        if (count > 1) AddTo(sums + n, a1);
+        if (count > 2) AddTo(sums + (2 * n), a2);
+        if (count > 3) AddTo(sums + (3 * n), a3);
+        if (count > 4) AddTo(sums + (4 * n), a4);
+        if (count > 5) AddTo(sums + (5 * n), a5);
+        if (count > 6) AddTo(sums + (6 * n), a6);
+        if (count > 7) AddTo(sums + (7 * n), a7);
+        if (count > 8) AddTo(sums + (8 * n), a8);
     }
 }

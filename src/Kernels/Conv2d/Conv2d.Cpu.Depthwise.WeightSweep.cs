@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RefConv.Kernels;
 
 /// <summary>
@@ -65,6 +67,9 @@ internal sealed unsafe partial class CpuKernels
         Simd.Store(sums + (8 * n), s22);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddTo<V>(float* sum, V value) where V : unmanaged => Simd.Store(sum, Simd.Add(Simd.Load<V>(sum), value));
+
     /// <summary>5 wide: kernel rows r and (with <see cref="TwoRows"/>) r + 1, which share the window of dy.</summary>
     private static void WeightGradient5<V, TRows>(in DepthwiseSums t, int image, int row, int end, int r, int j, float* sums) where V : unmanaged
     {
@@ -103,8 +108,17 @@ internal sealed unsafe partial class CpuKernels
                 (d1, d2, d3, d4) = (d0, d1, d2, d3);
             }
         }
-        V* all = stackalloc V[10] { s0, s1, s2, s3, s4, u0, u1, u2, u3, u4 };
-        for (int i = 0; i < (two ? 10 : 5); i++) Simd.Store(sums + (i * n), Simd.Add(Simd.Load<V>(sums + (i * n)), all[i]));
+        AddTo(sums, s0);
+        AddTo(sums + n, s1);
+        AddTo(sums + (2 * n), s2);
+        AddTo(sums + (3 * n), s3);
+        AddTo(sums + (4 * n), s4);
+        if (!two) return;
+        AddTo(sums + (5 * n), u0);
+        AddTo(sums + (6 * n), u1);
+        AddTo(sums + (7 * n), u2);
+        AddTo(sums + (8 * n), u3);
+        AddTo(sums + (9 * n), u4);
     }
 
     /// <summary>7 wide.</summary>
@@ -150,7 +164,20 @@ internal sealed unsafe partial class CpuKernels
                 (d1, d2, d3, d4, d5, d6) = (d0, d1, d2, d3, d4, d5);
             }
         }
-        V* all = stackalloc V[14] { s0, s1, s2, s3, s4, s5, s6, u0, u1, u2, u3, u4, u5, u6 };
-        for (int i = 0; i < (two ? 14 : 7); i++) Simd.Store(sums + (i * n), Simd.Add(Simd.Load<V>(sums + (i * n)), all[i]));
+        AddTo(sums, s0);
+        AddTo(sums + n, s1);
+        AddTo(sums + (2 * n), s2);
+        AddTo(sums + (3 * n), s3);
+        AddTo(sums + (4 * n), s4);
+        AddTo(sums + (5 * n), s5);
+        AddTo(sums + (6 * n), s6);
+        if (!two) return;
+        AddTo(sums + (7 * n), u0);
+        AddTo(sums + (8 * n), u1);
+        AddTo(sums + (9 * n), u2);
+        AddTo(sums + (10 * n), u3);
+        AddTo(sums + (11 * n), u4);
+        AddTo(sums + (12 * n), u5);
+        AddTo(sums + (13 * n), u6);
     }
 }

@@ -95,8 +95,26 @@ internal sealed unsafe partial class CpuKernels
             a8 = Simd.Fma(m, x, a8);
             if (two) b8 = Simd.Fma(k, x, b8);
         }
-        V* all = stackalloc V[18] { a0, a1, a2, a3, a4, a5, a6, a7, a8, b0, b1, b2, b3, b4, b5, b6, b7, b8 };
-        for (int i = 0; i < (two ? 18 : 9); i++) sums[i] += Simd.Sum(all[i]);
+        // One at a time and by name: an array of them would keep all 18 in memory throughout the loop.
+        sums[0] += Simd.Sum(a0);
+        sums[1] += Simd.Sum(a1);
+        sums[2] += Simd.Sum(a2);
+        sums[3] += Simd.Sum(a3);
+        sums[4] += Simd.Sum(a4);
+        sums[5] += Simd.Sum(a5);
+        sums[6] += Simd.Sum(a6);
+        sums[7] += Simd.Sum(a7);
+        sums[8] += Simd.Sum(a8);
+        if (!two) return l;
+        sums[9] += Simd.Sum(b0);
+        sums[10] += Simd.Sum(b1);
+        sums[11] += Simd.Sum(b2);
+        sums[12] += Simd.Sum(b3);
+        sums[13] += Simd.Sum(b4);
+        sums[14] += Simd.Sum(b5);
+        sums[15] += Simd.Sum(b6);
+        sums[16] += Simd.Sum(b7);
+        sums[17] += Simd.Sum(b8);
         return l;
     }
 
