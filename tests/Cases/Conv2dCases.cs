@@ -16,12 +16,14 @@ internal static class Conv2dCases
         Square(1, 1, 1, 1, 1), Square(2, 3, 3, 7, 1), Square(2, 5, 7, 17, 1), Square(3, 4, 17, 33, 1), Square(1, 9, 33, 64, 1),
         Square(2, 9, 64, 40, 1), Square(1, 5, 300, 20, 1), Square(1, 7, 16, 100, 1, stride: 2), Square(2, 3, 24, 24, 1, pad: 1),
         // k×k, odd and even, with the strides and paddings of real networks.
-        Square(2, 6, 3, 32, 3, pad: 1), Square(2, 9, 3, 17, 3, stride: 2, pad: 1), Square(1, 15, 3, 20, 7, stride: 2, pad: 3), Square(1, 12, 3, 33, 4, stride: 4),
+        Square(2, 6, 3, 32, 3, pad: 1), Square(2, 9, 3, 17, 3, stride: 2, pad: 1),
+        Square(1, 15, 3, 20, 7, stride: 2, pad: 3), Square(1, 12, 3, 33, 4, stride: 4),
         Square(1, 5, 1, 3, 3, pad: 1), Square(2, 5, 5, 7, 3, pad: 1), Square(1, 7, 16, 16, 3, pad: 1), Square(2, 8, 33, 17, 3, stride: 2, pad: 1),
         Square(1, 9, 17, 40, 3, pad: 2, dilation: 2), Square(1, 6, 13, 6, 2), Square(1, 6, 20, 12, 2, stride: 2), Square(1, 8, 12, 18, 5, pad: 2),
         Square(1, 4, 130, 34, 3, pad: 1), Square(1, 3, 300, 36, 3, pad: 1),
         // One pixel; padding larger than the kernel; windows that lie in the padding altogether.
-        Square(1, 1, 5, 6, 3, pad: 1), Square(2, 1, 40, 3, 1), Square(1, 2, 3, 4, 3, pad: 4), Square(1, 2, 18, 9, 3, stride: 2, pad: 5), Square(2, 1, 8, 8, 1, stride: 3, pad: 2),
+        Square(1, 1, 5, 6, 3, pad: 1), Square(2, 1, 40, 3, 1), Square(1, 2, 3, 4, 3, pad: 4),
+        Square(1, 2, 18, 9, 3, stride: 2, pad: 5), Square(2, 1, 8, 8, 1, stride: 3, pad: 2),
         // Strides larger than the kernel: input pixels that no window reaches, whose gradient is zero.
         Square(2, 7, 9, 18, 1, stride: 3), Square(1, 11, 20, 8, 2, stride: 4, pad: 1), Square(1, 8, 14, 15, 3, stride: 5, pad: 1),
         // Nothing is square, every side is different, the padding crops.
@@ -39,19 +41,25 @@ internal static class Conv2dCases
     [
         Square(2, 5, 4, 6, 3, pad: 1, groups: 2), Square(1, 6, 16, 16, 3, pad: 1, groups: 4), Square(1, 5, 34, 66, 3, pad: 1, groups: 2),
         Square(2, 6, 9, 27, 3, stride: 2, pad: 1, groups: 3), Square(1, 4, 128, 128, 3, pad: 1, groups: 32), Square(2, 4, 24, 48, 1, groups: 3),
-        Square(1, 5, 40, 20, 5, pad: 2, groups: 5), Square(1, 7, 26, 14, 3, pad: 2, dilation: 2, groups: 2), Square(1, 5, 6, 12, 3, pad: 1, groups: 6),
+        Square(1, 5, 40, 20, 5, pad: 2, groups: 5), Square(1, 7, 26, 14, 3, pad: 2, dilation: 2, groups: 2),
+        Square(1, 5, 6, 12, 3, pad: 1, groups: 6),
         Square(2, 9, 64, 96, 3, stride: 2, pad: 1, groups: 2),
     ];
 
     private static IEnumerable<Conv2dGeometry> Depthwise =>
     [
         // Every kernel size, odd channels, both strides.
-        .. from k in Enumerable.Range(1, 7) from stride in new[] { 1, 2 } select Square(2, 9, 3 + (k * 5), 3 + (k * 5), k, stride, k / 2, groups: 3 + (k * 5)),
+        .. from k in Enumerable.Range(1, 7)
+           from stride in new[] { 1, 2 }
+           select Square(2, 9, 3 + (k * 5), 3 + (k * 5), k, stride, k / 2, groups: 3 + (k * 5)),
         .. from c in new[] { 1, 2, 7, 16, 17, 32, 33, 64, 100 } select Square(1, 6, c, c, 3, pad: 1, groups: c),
         .. from k in new[] { 3, 5, 7 } select Square(1, 8, 21, 21, k, pad: k - 1, dilation: 2, groups: 21),
-        Square(2, 1, 19, 19, 3, pad: 1, groups: 19), Square(1, 1, 5, 5, 5, pad: 2, groups: 5), Square(1, 2, 9, 9, 3, pad: 5, groups: 9), Square(1, 3, 18, 18, 7, pad: 3, groups: 18),
-        Square(1, 4, 33, 33, 7, stride: 2, pad: 9, groups: 33), Square(1, 10, 8, 8, 3, stride: 4, pad: 1, groups: 8), Square(4, 16, 48, 48, 3, pad: 1, groups: 48),
-        Square(2, 12, 40, 40, 3, stride: 2, pad: 1, groups: 40), Square(1, 14, 24, 24, 5, pad: 2, groups: 24), Square(2, 11, 17, 17, 3, stride: 2, pad: 2, dilation: 2, groups: 17),
+        Square(2, 1, 19, 19, 3, pad: 1, groups: 19), Square(1, 1, 5, 5, 5, pad: 2, groups: 5),
+        Square(1, 2, 9, 9, 3, pad: 5, groups: 9), Square(1, 3, 18, 18, 7, pad: 3, groups: 18),
+        Square(1, 4, 33, 33, 7, stride: 2, pad: 9, groups: 33), Square(1, 10, 8, 8, 3, stride: 4, pad: 1, groups: 8),
+        Square(4, 16, 48, 48, 3, pad: 1, groups: 48),
+        Square(2, 12, 40, 40, 3, stride: 2, pad: 1, groups: 40), Square(1, 14, 24, 24, 5, pad: 2, groups: 24),
+        Square(2, 11, 17, 17, 3, stride: 2, pad: 2, dilation: 2, groups: 17),
         new(2, 7, 5, 11, 11, 3, 2) { StrideH = 2, PadTop = 2, PadRight = 3, PadBottom = 1, DilationW = 2, Groups = 11 },
         new(1, 9, 12, 20, 20, 1, 5) { StrideW = 2, PadLeft = 3, PadRight = 1, Groups = 20 },
         new(1, 9, 8, 37, 37, 3, 3) { PadTop = -2, PadBottom = -1, PadLeft = -1, PadRight = 2, Groups = 37 },
@@ -63,14 +71,16 @@ internal static class Conv2dCases
         Square(64, 32, 64, 128, 1), Square(64, 8, 256, 256, 1), Square(64, 4, 512, 512, 1), Square(16, 14, 512, 512, 1),
         Square(16, 56, 64, 64, 3, pad: 1), Square(16, 14, 256, 256, 3, pad: 1), Square(16, 28, 128, 256, 3, stride: 2, pad: 1),
         Square(64, 32, 3, 32, 3, pad: 1), Square(8, 224, 3, 64, 7, stride: 2, pad: 3), Square(16, 56, 128, 128, 3, pad: 1, groups: 32),
-        Square(64, 32, 32, 32, 3, pad: 1, groups: 32), Square(64, 8, 256, 256, 3, pad: 1, groups: 256), Square(16, 56, 128, 128, 3, stride: 2, pad: 1, groups: 128),
+        Square(64, 32, 32, 32, 3, pad: 1, groups: 32), Square(64, 8, 256, 256, 3, pad: 1, groups: 256),
+        Square(16, 56, 128, 128, 3, stride: 2, pad: 1, groups: 128),
         Square(16, 28, 120, 120, 5, pad: 2, groups: 120), Square(16, 14, 384, 384, 7, pad: 3, groups: 384),
     ];
 
     private static Conv2dGeometry Square(int n, int size, int c, int k, int kernel, int stride = 1, int pad = 0, int dilation = 1, int groups = 1) =>
         new(n, size, size, c, k, kernel, kernel)
         {
-            StrideH = stride, StrideW = stride, PadTop = pad, PadBottom = pad, PadLeft = pad, PadRight = pad, DilationH = dilation, DilationW = dilation, Groups = groups,
+            StrideH = stride, StrideW = stride, PadTop = pad, PadBottom = pad, PadLeft = pad, PadRight = pad,
+            DilationH = dilation, DilationW = dilation, Groups = groups,
         };
 
     /// <summary>The three directions of one shape. Optional operands and accumulation alternate from row to row; small shapes get both.</summary>

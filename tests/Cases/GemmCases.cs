@@ -11,7 +11,8 @@ internal static class GemmCases
             // Every transpose of shapes below, at and above one tile (6 rows, up to 32 columns) and one block of the sum (256).
             (int M, int N, int K)[] shapes =
             [
-                (1, 1, 1), (1, 10, 64), (2, 3, 5), (5, 33, 7), (6, 32, 16), (7, 17, 33), (13, 16, 300), (64, 48, 31), (101, 65, 3), (3, 100, 520), (120, 7, 257),
+                (1, 1, 1), (1, 10, 64), (2, 3, 5), (5, 33, 7), (6, 32, 16), (7, 17, 33),
+                (13, 16, 300), (64, 48, 31), (101, 65, 3), (3, 100, 520), (120, 7, 257),
             ];
             foreach (var (m, n, k) in shapes)
             {

@@ -22,7 +22,9 @@ internal unsafe struct GatherPlan
     /// <summary>Copy the windows of few channels side by side, see <see cref="PixelMap.CopyWindows{V}"/>.</summary>
     public bool Windows;
 
-    /// <summary>The sum, Taps·Depth long, in segments; blocks of the sum are runs of segments: block i is [BlockStart[i], BlockStart[i + 1]).</summary>
+    /// <summary>
+    /// The sum, Taps·Depth long, in segments; blocks of the sum are runs of segments: block i is [BlockStart[i], BlockStart[i + 1]).
+    /// </summary>
     public Segment* Segments;
     public int* BlockStart;
     public int Blocks;
@@ -37,7 +39,9 @@ internal unsafe struct GatherPlan
 
 internal sealed unsafe partial class CpuKernels
 {
-    /// <summary>Longest part of a sum done at once: so many rows of a panel stay in the first-level cache while all tiles of a row block use them.</summary>
+    /// <summary>
+    /// Longest part of a sum done at once: so many rows of a panel stay in the first-level cache while all tiles of a row block use them.
+    /// </summary>
     private const int MaxBlockDepth = 256;
 
     /// <summary>A result of at least so many floats (8 MB) is written past the caches.</summary>
@@ -50,7 +54,8 @@ internal sealed unsafe partial class CpuKernels
     /// target[point] (+)= bias + Σ_tap source[point, tap] · weights[tap], a matrix product whose left rows are gathered through pointers
     /// to pixels: no copy of the image is made.
     /// </summary>
-    private void GatherProduct<V>(in PixelMap map, int groups, float* source, float* weights, WeightLayout layout, float* bias, float* target, bool accumulate)
+    private void GatherProduct<V>(
+        in PixelMap map, int groups, float* source, float* weights, WeightLayout layout, float* bias, float* target, bool accumulate)
         where V : unmanaged
     {
         if (map.Points == 0 || (map.Taps == 0 && accumulate)) return;
@@ -116,7 +121,9 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    /// <summary>Cuts the sum over taps and channels into blocks of at most <see cref="MaxBlockDepth"/>: several whole taps, or a part of one.</summary>
+    /// <summary>
+    /// Cuts the sum over taps and channels into blocks of at most <see cref="MaxBlockDepth"/>: several whole taps, or a part of one.
+    /// </summary>
     private static void CutSum(ref GatherPlan plan)
     {
         int taps = plan.Windows ? 1 : plan.Map.Taps, depth = plan.Windows ? plan.Map.Taps * plan.Depth : plan.Depth;
@@ -180,7 +187,8 @@ internal sealed unsafe partial class CpuKernels
                     rows = Tiles.NextRows(lastRow - m);
                     if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
                     Tiles.Gather<V>(
-                        source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, target + m, targetOffset, start, rows, columns, plan.Stream);
+                        source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b,
+                        target + m, targetOffset, start, rows, columns, plan.Stream);
                 }
                 b += (long)length * padded;
             }
@@ -192,8 +200,8 @@ internal sealed unsafe partial class CpuKernels
         map is { Taps: 1, GridH: 1, Images: 1 } && (long)map.Points * (map.SourceC + map.TargetC) >= 1 << 20;
 
     /// <summary>
-    /// Asks for the rows of the tile after the next one. A tile reads a few lines of each of 6 rows, too short for the processor to see a pattern and fetch ahead itself;
-    /// without this it waits for main memory at every tile.
+    /// Asks for the rows of the tile after the next one. A tile reads a few lines of each of 6 rows, too short for the processor to see a
+    /// pattern and fetch ahead itself; without this it waits for main memory at every tile.
     /// </summary>
     private static void PrefetchRows(float* row, int length, int stride, int rows)
     {

@@ -2,7 +2,10 @@ using System.Runtime.Intrinsics;
 
 namespace RefConv.Kernels;
 
-/// <summary>How the weights of a product lie in memory: element (tap, i, n) of a group is at tap·TapStride + i·RowStride + n·ColumnStride + group·GroupStride.</summary>
+/// <summary>
+/// How the weights of a product lie in memory: element (tap, i, n) of a group is at tap·TapStride + i·RowStride + n·ColumnStride +
+/// group·GroupStride.
+/// </summary>
 /// <param name="TapStride">From one tap to the next.</param>
 /// <param name="RowStride">Along the sum.</param>
 /// <param name="ColumnStride">Along the columns of the result; it or RowStride is 1.</param>

@@ -13,8 +13,8 @@ internal readonly record struct Tap(int Top, int Left, int Index);
 /// plain matrix product differ in this map only: target pixel = Σ over taps of source pixel · weights of the tap.
 /// </summary>
 /// <remarks>
-/// The targets are a grid of points (n, u, v). Point (n, u, v) writes target pixel (n, u·TargetStepH + TargetTop, v·TargetStepW + TargetLeft) and reads,
-/// for each tap, source pixel (n, u·StepH + tap.Top, v·StepW + tap.Left), which is all zeros where that lies outside the source.
+/// The targets are a grid of points (n, u, v). Point (n, u, v) writes target pixel (n, u·TargetStepH + TargetTop, v·TargetStepW + TargetLeft)
+/// and reads, for each tap, source pixel (n, u·StepH + tap.Top, v·StepW + tap.Left), which is all zeros where that lies outside the source.
 /// </remarks>
 internal unsafe struct PixelMap
 {
@@ -55,10 +55,10 @@ internal unsafe struct PixelMap
     }
 
     /// <summary>
-    /// dx from dy, for the input pixels with h mod stride = <paramref name="phaseH"/> and w mod stride = <paramref name="phaseW"/>. Output row p touches
-    /// h by kernel row r when p·stride = h + pad − r·dilation. So h meets only the r for which the right side is a multiple of the stride, and these r are
-    /// the same for all h of one remainder: a phase has a list of taps of its own, no product with an inserted zero is ever computed, and
-    /// within a phase the map steps by one.
+    /// dx from dy, for the input pixels with h mod stride = <paramref name="phaseH"/> and w mod stride = <paramref name="phaseW"/>. Output
+    /// row p touches h by kernel row r when p·stride = h + pad − r·dilation. So h meets only the r for which the right side is a multiple of
+    /// the stride, and these r are the same for all h of one remainder: a phase has a list of taps of its own, no product with an inserted
+    /// zero is ever computed, and within a phase the map steps by one.
     /// </summary>
     public static PixelMap InputGradient(in Conv2dGeometry g, int phaseH, int phaseW, Tap* taps)
     {
@@ -80,7 +80,10 @@ internal unsafe struct PixelMap
         };
     }
 
-    /// <summary>Pointers to the source pixels of points [first, first + count): rows[(tap − firstTap)·stride + point]. Outside the source they point to zeros.</summary>
+    /// <summary>
+    /// Pointers to the source pixels of points [first, first + count): rows[(tap − firstTap)·stride + point]. Outside the source they
+    /// point to zeros.
+    /// </summary>
     public readonly void SourceRows(float* source, float* zeros, int firstTap, int lastTap, int first, int count, float** rows, int stride)
     {
         for (int t = firstTap; t < lastTap; t++, rows += stride)

@@ -22,7 +22,9 @@ internal unsafe struct OuterPlan
     /// <summary>Copy the windows of few channels side by side.</summary>
     public bool Windows;
 
-    /// <summary>Rows of dw seen as a matrix [Taps·Depth, Width], and how many of them lie in one run of channels: Depth, or all with Windows.</summary>
+    /// <summary>
+    /// Rows of dw seen as a matrix [Taps·Depth, Width], and how many of them lie in one run of channels: Depth, or all with Windows.
+    /// </summary>
     public int Rows, RowsPerTap;
 
     /// <summary>Points are done in chunks of ChunkPoints, for each of which the panels of dy are packed MaxBatch at a time.</summary>
@@ -31,7 +33,10 @@ internal unsafe struct OuterPlan
     /// <summary>Copy x too, in the order in which the tiles read it. Only where there is one tap: others share what they read.</summary>
     public bool PackX;
 
-    /// <summary>Fetch the next chunk while one is worked on: floats asked for at each step of a tile's loop, see <see cref="CpuKernels.Ahead"/>; 0: do not.</summary>
+    /// <summary>
+    /// Fetch the next chunk while one is worked on: floats asked for at each step of a tile's loop, see <see cref="CpuKernels.Ahead"/>;
+    /// 0: do not.
+    /// </summary>
     public int AheadStep;
 
     /// <summary>Work is cut into PointSplits × RowBlocks × ColumnBlocks pieces.</summary>
@@ -44,10 +49,16 @@ internal unsafe struct OuterPlan
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>
-    /// dw[tap, i, n] (+)= Σ_points x[point, tap][i] · dy[point][n]: the transposed left matrix makes this a sum of outer products, one for each point.
+    /// dw[tap, i, n] (+)= Σ_points x[point, tap][i] · dy[point][n]: the transposed left matrix makes this a sum of outer products, one for
+    /// each point.
     /// </summary>
     private void OuterProduct<V>(in PixelMap map, int groups, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
     {
+        if (map.Points == 0)
+        {
+            if (!accumulate) new Span<float>(dw, checked(map.Taps * (map.SourceC / groups) * map.TargetC)).Clear();
+            return;
+        }
         int wide = 2 * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new OuterPlan
         {
@@ -80,7 +91,8 @@ internal sealed unsafe partial class CpuKernels
 
     /// <summary>
     /// Cuts the work into pieces, by the shape alone: enough of them for many cores, and of the ways to do that the one that moves the least memory.
-    /// Cutting columns makes every piece read x again; cutting rows, dy; cutting points makes every piece write a whole dw, to be added up afterwards.
+    /// Cutting columns makes every piece read x again; cutting rows, dy; cutting points makes every piece write a whole dw, to be added up
+    /// afterwards.
     /// </summary>
     private static void Cut(ref OuterPlan plan, long macs)
     {
@@ -120,7 +132,8 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>One piece: some of the points, some rows and some columns of dw.</summary>
     private static void OuterBlock<V>(in OuterPlan plan, int item, int worker) where V : unmanaged
     {
-        long columnBlock = item % plan.ColumnBlocks, rowBlock = item / plan.ColumnBlocks % plan.RowBlocks, split = item / plan.ColumnBlocks / plan.RowBlocks;
+        long columnBlock = item % plan.ColumnBlocks, rowBlock = item / plan.ColumnBlocks % plan.RowBlocks;
+        long split = item / plan.ColumnBlocks / plan.RowBlocks;
         int firstPanel = (int)(columnBlock * plan.Panels / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * plan.Panels / plan.ColumnBlocks);
         int firstRow = (int)(rowBlock * plan.Rows / plan.RowBlocks), lastRow = (int)((rowBlock + 1) * plan.Rows / plan.RowBlocks);
         int firstChunk = (int)(split * plan.Chunks / plan.PointSplits), lastChunk = (int)((split + 1) * plan.Chunks / plan.PointSplits);
@@ -146,14 +159,16 @@ internal sealed unsafe partial class CpuKernels
                     copied = group;
                 }
                 if (inBatch == 0) PackDy<V>(plan, first, count, panel, Math.Min(lastPanel, panel + plan.MaxBatch), packed);
-                OuterPanel<V>(plan, panel, firstRow, lastRow, first, count, source, packed + (inBatch * plan.ChunkPoints * plan.PanelWidth), result, load);
+                float* dy = packed + (inBatch * plan.ChunkPoints * plan.PanelWidth);
+                OuterPanel<V>(plan, panel, firstRow, lastRow, first, count, source, dy, result, load);
             }
         }
     }
 
     /// <summary>One panel of one chunk, for all rows of the piece.</summary>
     private static void OuterPanel<V>(
-        in OuterPlan plan, int panel, int firstRow, int lastRow, int first, int count, float** source, float* packed, float* result, bool load) where V : unmanaged
+        in OuterPlan plan, int panel, int firstRow, int lastRow, int first, int count, float** source, float* packed, float* result, bool load)
+        where V : unmanaged
     {
         int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
         int columns = Math.Min(plan.PanelWidth, plan.Width - column), targetColumn = (group * plan.Width) + column;
@@ -168,24 +183,27 @@ internal sealed unsafe partial class CpuKernels
             nint offset = plan.PackX ? packedTile : channel + (plan.Windows ? 0 : group * plan.Depth);
             Tiles.Outer<V>(
                 source + ((long)(tap - firstTap) * plan.ChunkPoints), offset, count, packed,
-                result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load, Ahead(plan, tile, first, count, packed), plan.AheadStep, rows, columns);
+                result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load,
+                Ahead(plan, tile, first, count, packed), plan.AheadStep, rows, columns);
         }
     }
 
     /// <summary>
-    /// What a tile fetches for the next chunk of points: with every step of its loop a little, since a burst of requests would fill the queue of the memory
-    /// and make the tile wait behind it. The first tiles of a chunk fetch x, the others dy.
+    /// What a tile fetches for the next chunk of points: with every step of its loop a little, since a burst of requests would fill the queue
+    /// of the memory and make the tile wait behind it. The first tiles of a chunk fetch x, the others dy.
     /// </summary>
     private static float* Ahead(in OuterPlan plan, int tile, int first, int count, float* nothing)
     {
         if (plan.AheadStep == 0) return nothing;
         long done = (long)tile * plan.AheadStep * count, x = (long)count * plan.Map.SourceC;
-        return done < x ? plan.X + ((long)(first + count) * plan.Map.SourceC) + done : plan.Dy + ((long)(first + count) * plan.Map.TargetC) + done - x;
+        return done < x
+            ? plan.X + ((long)(first + count) * plan.Map.SourceC) + done
+            : plan.Dy + ((long)(first + count) * plan.Map.TargetC) + done - x;
     }
 
     /// <summary>
-    /// Packs panels [panel, last) of dy, for all of a chunk's points: packed[panel][point][columns]. Several panels at a time, so that the rows of dy, which mostly
-    /// come from main memory, are read in long runs.
+    /// Packs panels [panel, last) of dy, for all of a chunk's points: packed[panel][point][columns]. Several panels at a time, so that the
+    /// rows of dy, which mostly come from main memory, are read in long runs.
     /// </summary>
     private static void PackDy<V>(in OuterPlan plan, int first, int count, int panel, int last, float* packed) where V : unmanaged
     {
@@ -193,7 +211,8 @@ internal sealed unsafe partial class CpuKernels
         {
             for (int i = panel; i < last; i++)
             {
-                int group = i / plan.PanelsPerGroup, column = i % plan.PanelsPerGroup * plan.PanelWidth, columns = Math.Min(plan.PanelWidth, plan.Width - column);
+                int group = i / plan.PanelsPerGroup, column = i % plan.PanelsPerGroup * plan.PanelWidth;
+                int columns = Math.Min(plan.PanelWidth, plan.Width - column);
                 float* from = plan.Dy + ((long)(first + p) * plan.Map.TargetC) + (group * plan.Width) + column;
                 float* to = packed + ((i - panel) * plan.ChunkPoints * plan.PanelWidth) + (p * PanelWidth<V>(columns));
                 PackRows<V>(from, plan.Map.TargetC, Math.Min(8, count - p), columns, to);
@@ -202,8 +221,9 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Copies channels [firstRow, lastRow) of the points into tiles, copy[tile][point][6], and points the rows at them. Without it a tile would read 24 bytes from
-    /// each of hundreds of lines that lie a power of two apart, and so share a few sets of the cache and push each other out.
+    /// Copies channels [firstRow, lastRow) of the points into tiles, copy[tile][point][6], and points the rows at them. Without it a tile
+    /// would read 24 bytes from each of hundreds of lines that lie a power of two apart, and so share a few sets of the cache and push each
+    /// other out.
     /// </summary>
     private static void PackTiles(float** source, int firstRow, int lastRow, int count, float* copy, long tileFloats)
     {

@@ -43,7 +43,10 @@ internal static unsafe class Simd
         else *p = V1(v);
     }
 
-    /// <summary>Asks for the cache line at p to be fetched to the second-level cache, without waiting for it; p may point anywhere. Does nothing where there is no such instruction.</summary>
+    /// <summary>
+    /// Asks for the cache line at p to be fetched to the second-level cache, without waiting for it; p may point anywhere. Does nothing
+    /// where there is no such instruction.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Prefetch(float* p)
     {

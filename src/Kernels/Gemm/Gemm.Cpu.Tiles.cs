@@ -40,7 +40,8 @@ internal static unsafe class Tiles
     /// <param name="columns">Valid columns: the last panel of a matrix may be narrower than its vectors.</param>
     /// <param name="stream">Write around the caches; c must be aligned to vectors.</param>
     public static void Gather<V>(
-        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int columns, bool stream)
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b,
+        float** c, nint cOffset, float* start, int rows, int columns, bool stream)
         where V : unmanaged
     {
         int vectors = columns > Simd.Width<V>() ? 2 : 1;
@@ -75,7 +76,8 @@ internal static unsafe class Tiles
     /// <param name="aheadStep">Floats; 0 to ask for nothing.</param>
     /// <param name="rows">Rows of the tile, 1 to 6.</param>
     /// <param name="columns">Valid columns.</param>
-    public static void Outer<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
+    public static void Outer<V>(
+        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
         where V : unmanaged
     {
         int vectors = columns > Simd.Width<V>() ? 2 : 1;
@@ -181,7 +183,8 @@ internal static unsafe class Tiles
         if (TRows.Value > 5) { TStore.Store(c[5] + cOffset, c50); if (two) TStore.Store(c[5] + cOffset + w, c51); }
     }
 
-    private static void OuterFull<V>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
+    private static void OuterFull<V>(
+        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
         where V : unmanaged
     {
         switch ((rows * 2) + vectors - 1)
@@ -202,7 +205,8 @@ internal static unsafe class Tiles
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OuterTile<V, TRows, TVectors>(float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
+    private static void OuterTile<V, TRows, TVectors>(
+        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
         where V : unmanaged
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
