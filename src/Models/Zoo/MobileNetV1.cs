@@ -7,7 +7,10 @@ namespace RefConv.Models;
 /// MobileNetV1 (Howard et al., arXiv 1704.04861): a stem and 13 depthwise-separable blocks, plain ReLU.
 /// Keys: <c>model.0.{0,1}</c>, <c>model.i.{0,1,3,4}</c> (depthwise, norm, pointwise, norm), <c>fc</c>.
 /// </summary>
-/// <remarks>The variant for small images leaves out the stem's stride.</remarks>
+/// <remarks>
+/// The variant for small images leaves out the stem's stride. Convolutions start as N(0, √(2/(k²·out))); the classifier with PyTorch's default
+/// (±1/√in, 0.031 at width 1; the ImageNet code's ±1/√classes is the same for 1000 classes and ten times as much for 10).
+/// </remarks>
 public sealed class MobileNetV1 : Model
 {
     /// <summary>Output channels and stride of each block.</summary>
@@ -29,10 +32,7 @@ public sealed class MobileNetV1 : Model
             channels = next;
         }
         Add("model", new Sequential([.. model]));
-        var fc = Add("fc", new Linear(init, channels, spec.Classes));
-        var random = init.NextStream();
-        Initializer.Uniform(fc.Weight, 1 / Math.Sqrt(spec.Classes), random);
-        Initializer.Uniform(fc.Bias!, 1 / Math.Sqrt(spec.Classes), random);
+        Add("fc", new Linear(init, channels, spec.Classes));
 
         int Scaled(int c) => Math.Max(8, (int)(c * spec.Width));
     }
