@@ -90,8 +90,18 @@ internal static class Options
         SmallImages = data.Height <= 64,
     };
 
-    private static Option<int> Integer(string name, int fallback, string description) =>
-        new(name) { Description = description, DefaultValueFactory = _ => fallback, HelpName = "N" };
+    private static Option<int> Integer(string name, int fallback, string description) => new(name)
+    {
+        Description = description,
+        DefaultValueFactory = _ => fallback,
+        HelpName = "N",
+        CustomParser = result =>
+        {
+            if (int.TryParse(result.Tokens[0].Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)) return value;
+            result.AddError($"{name} takes a whole number, not '{result.Tokens[0].Value}'.");
+            return 0;
+        },
+    };
 
     private static Option<double> Number(string name, double fallback, string description) => new(name)
     {

@@ -14,14 +14,12 @@ internal static class DevicesCommand
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
-            List<IReadOnlyList<string>> rows = [];
             foreach (string name in Devices.Names)
             {
                 using var device = Devices.Open(name, 0);
-                rows.Add([name, device.Description, name == "cpu" ? "the default (auto)" : "the oracle: slow and precise, for tests and study"]);
+                output.Line($"{name,-10} {device.Description,-38} {(name == "cpu" ? "the default (auto)" : "the oracle: slow and precise, for tests and study")}");
                 output.Object(new JsonObject { ["name"] = name, ["description"] = device.Description, ["threads"] = device.Threads, ["default"] = name == "cpu" });
             }
-            output.Table(["device", "", ""], rows);
             return 0;
         });
         return command;
