@@ -21,18 +21,24 @@ internal static class DepthwiseCases
     [
         // 3×3, stride 1: odd and even sizes, channel tails, one-pixel maps.
         Dw(2, 5, 6, 16, 3, 3), Dw(1, 4, 4, 32, 3, 3), Dw(2, 7, 7, 24, 3, 3), Dw(1, 1, 1, 8, 3, 3), Dw(3, 2, 1, 17, 3, 3), Dw(1, 1, 5, 33, 3, 3),
-        Dw(1, 6, 3, 1, 3, 3), Dw(2, 3, 4, 3, 3, 3), Dw(1, 8, 5, 7, 3, 3), Dw(1, 9, 9, 29, 3, 3, pad: 0), Dw(1, 5, 5, 20, 3, 3, pad: 2), Dw(1, 4, 5, 16, 3, 3, pad: 4),
+        Dw(1, 6, 3, 1, 3, 3), Dw(2, 3, 4, 3, 3, 3), Dw(1, 8, 5, 7, 3, 3), Dw(1, 9, 9, 29, 3, 3, pad: 0), Dw(1, 5, 5, 20, 3, 3, pad: 2),
+        Dw(1, 4, 5, 16, 3, 3, pad: 4),
         // Other strides.
-        Dw(2, 8, 8, 16, 3, 3, 2), Dw(1, 7, 9, 24, 3, 3, 2), Dw(1, 1, 1, 5, 3, 3, 2), Dw(2, 5, 4, 33, 3, 3, 2, pad: 0), Dw(1, 12, 12, 16, 3, 3, 3), Dw(1, 9, 10, 7, 3, 3, 2, pad: 3),
-        Dw(1, 6, 6, 16, 1, 1, 2), Dw(1, 11, 11, 16, 2, 2, 4, pad: 0), Dw(2, 10, 22, 19, 5, 5, 2), Dw(1, 13, 12, 24, 7, 7, 2), Dw(1, 13, 12, 16, 7, 7, 3),
+        Dw(2, 8, 8, 16, 3, 3, 2), Dw(1, 7, 9, 24, 3, 3, 2), Dw(1, 1, 1, 5, 3, 3, 2), Dw(2, 5, 4, 33, 3, 3, 2, pad: 0), Dw(1, 12, 12, 16, 3, 3, 3),
+        Dw(1, 9, 10, 7, 3, 3, 2, pad: 3),
+        Dw(1, 6, 6, 16, 1, 1, 2), Dw(1, 11, 11, 16, 2, 2, 4, pad: 0), Dw(2, 10, 22, 19, 5, 5, 2), Dw(1, 13, 12, 24, 7, 7, 2),
+        Dw(1, 13, 12, 16, 7, 7, 3),
         // 5×5 and 7×7.
-        Dw(2, 6, 7, 16, 5, 5), Dw(1, 5, 4, 24, 5, 5), Dw(1, 1, 1, 3, 5, 5), Dw(1, 9, 5, 7, 5, 5, pad: 4), Dw(1, 8, 8, 13, 5, 5, pad: 0), Dw(1, 3, 6, 9, 5, 5, pad: 6),
+        Dw(2, 6, 7, 16, 5, 5), Dw(1, 5, 4, 24, 5, 5), Dw(1, 1, 1, 3, 5, 5), Dw(1, 9, 5, 7, 5, 5, pad: 4), Dw(1, 8, 8, 13, 5, 5, pad: 0),
+        Dw(1, 3, 6, 9, 5, 5, pad: 6),
         Dw(2, 8, 9, 16, 7, 7), Dw(1, 7, 7, 24, 7, 7), Dw(1, 2, 3, 5, 7, 7), Dw(1, 11, 7, 33, 7, 7, pad: 0), Dw(1, 4, 5, 6, 7, 7, pad: 6),
         // The same widths with other heights; even, narrow and large kernels.
-        Dw(1, 6, 7, 17, 3, 5), Dw(1, 6, 7, 18, 1, 7), Dw(1, 8, 7, 12, 4, 5), Dw(1, 6, 9, 21, 5, 3), Dw(1, 6, 5, 16, 1, 3), Dw(1, 6, 5, 16, 3, 1), Dw(1, 5, 6, 24, 1, 1),
+        Dw(1, 6, 7, 17, 3, 5), Dw(1, 6, 7, 18, 1, 7), Dw(1, 8, 7, 12, 4, 5), Dw(1, 6, 9, 21, 5, 3), Dw(1, 6, 5, 16, 1, 3), Dw(1, 6, 5, 16, 3, 1),
+        Dw(1, 5, 6, 24, 1, 1),
         Dw(1, 6, 5, 16, 2, 2, pad: 0), Dw(1, 6, 7, 16, 4, 4, pad: 1), Dw(1, 10, 12, 8, 9, 9), Dw(1, 12, 5, 4, 11, 3),
         // Dilation, alone and with a stride that shares a factor with it.
-        Dw(1, 9, 8, 16, 3, 3, dilation: 2), Dw(1, 9, 11, 24, 3, 3, dilation: 3), Dw(1, 9, 8, 11, 3, 3, 2, dilation: 2), Dw(1, 13, 12, 16, 3, 3, 4, dilation: 2), Dw(1, 13, 12, 9, 5, 5, 2, dilation: 3),
+        Dw(1, 9, 8, 16, 3, 3, dilation: 2), Dw(1, 9, 11, 24, 3, 3, dilation: 3), Dw(1, 9, 8, 11, 3, 3, 2, dilation: 2),
+        Dw(1, 13, 12, 16, 3, 3, 4, dilation: 2), Dw(1, 13, 12, 9, 5, 5, 2, dilation: 3),
         Dw(1, 13, 12, 9, 3, 3, 6, pad: 4, dilation: 4),
         // Uneven and negative padding, unequal strides and dilations.
         Dw(2, 7, 8, 16, 3, 3) with { PadTop = 0, PadBottom = 2, PadLeft = 2, PadRight = 0 },
@@ -63,7 +69,8 @@ internal static class DepthwiseCases
         {
             string name = $"dw {g}";
             yield return new KernelCase(nameof(IKernels.Conv2dForward), name + (other ? " bias" : ""), Tolerance.Terms, Limit,
-                [new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In), new("b", other ? g.K : 0, other ? Role.In : Role.None), new("y", g.OutputLength, Role.Out)],
+                [new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In), new("b", other ? g.K : 0, other ? Role.In : Role.None),
+                 new("y", g.OutputLength, Role.Out)],
                 (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3])) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
             var role = other ? Role.InOut : Role.Out;
             yield return new KernelCase(nameof(IKernels.Conv2dInputGradient), name + (other ? " added" : ""), Tolerance.Terms, Limit,

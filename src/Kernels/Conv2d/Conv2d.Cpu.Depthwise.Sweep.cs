@@ -10,6 +10,7 @@ namespace RefConv.Kernels;
 /// <remarks>
 /// Two rows of outputs, y and y+1, go together: source row y + r is row r of the first and row r − 1 of the second, so each vector read
 /// is used twice. Columns outside the picture contribute nothing and are skipped; rows outside point to a row of zeros.
+/// The two source rows that the next pair of outputs adds are asked for ahead of time: steps of a whole pixel are not foreseen by the hardware.
 /// Requires PadLeft &lt; S: then no output is complete before the first column inside the picture.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -32,7 +33,7 @@ internal sealed unsafe partial class CpuKernels
         V w00 = Simd.Load<V>(w), w01 = Simd.Load<V>(w + n), w02 = Simd.Load<V>(w + (2 * n));
         V w10 = Simd.Load<V>(w + (3 * n)), w11 = Simd.Load<V>(w + (4 * n)), w12 = Simd.Load<V>(w + (5 * n));
         V w20 = Simd.Load<V>(w + (6 * n)), w21 = Simd.Load<V>(w + (7 * n)), w22 = Simd.Load<V>(w + (8 * n));
-        nint c = t.C, step = t.TargetColumn;
+        nint c = t.C, step = t.TargetColumn, ahead = (nint)t.SourceW * c;
         int v = Math.Max(0, t.PadLeft), last = t.TargetW + 2, inside = Math.Min(last, t.PadLeft + t.SourceW);
         nint first = (nint)(v - t.PadLeft) * c;
         float* p0 = rows[0] + first, p1 = rows[1] + first, p2 = rows[2] + first, p3 = rows[3] + first;
@@ -41,6 +42,8 @@ internal sealed unsafe partial class CpuKernels
         for (; v < inside; v++)
         {
             V x0 = Simd.Load<V>(p0), x1 = Simd.Load<V>(p1), x2 = Simd.Load<V>(p2);
+            Simd.Prefetch(p3 + ahead);
+            Simd.Prefetch(p3 + (2 * ahead));
             V c0 = Simd.Fma(w20, x2, Simd.Fma(w10, x1, Simd.Fma(w00, x0, bias)));
             b0 = Simd.Fma(w21, x2, Simd.Fma(w11, x1, Simd.Fma(w01, x0, b0)));
             a0 = Simd.Fma(w22, x2, Simd.Fma(w12, x1, Simd.Fma(w02, x0, a0)));
@@ -89,7 +92,7 @@ internal sealed unsafe partial class CpuKernels
     {
         bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
         int n = Simd.Width<V>(), height = t.R;
-        nint step = t.TargetColumn;
+        nint step = t.TargetColumn, ahead = (nint)t.SourceW * t.C;
         int v = Math.Max(0, t.PadLeft), last = t.TargetW + 4, inside = t.PadLeft + t.SourceW;
         nint column = (nint)(v - t.PadLeft) * t.C;
         float* e0 = target, e1 = target + t.TargetRow;
@@ -99,6 +102,8 @@ internal sealed unsafe partial class CpuKernels
         {
             if (v < inside)
             {
+                Simd.Prefetch(rows[height] + column + ahead);
+                if (two) Simd.Prefetch(rows[height] + column + (2 * ahead));
                 float* q = w;
                 V x = Simd.Load<V>(rows[0] + column);
                 for (int r = 0; r < height; r++, q += 5 * n)
@@ -139,7 +144,7 @@ internal sealed unsafe partial class CpuKernels
     {
         bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
         int n = Simd.Width<V>(), height = t.R;
-        nint step = t.TargetColumn;
+        nint step = t.TargetColumn, ahead = (nint)t.SourceW * t.C;
         int v = Math.Max(0, t.PadLeft), last = t.TargetW + 6, inside = t.PadLeft + t.SourceW;
         nint column = (nint)(v - t.PadLeft) * t.C;
         float* e0 = target, e1 = target + t.TargetRow;
@@ -149,6 +154,8 @@ internal sealed unsafe partial class CpuKernels
         {
             if (v < inside)
             {
+                Simd.Prefetch(rows[height] + column + ahead);
+                if (two) Simd.Prefetch(rows[height] + column + (2 * ahead));
                 float* q = w;
                 V x = Simd.Load<V>(rows[0] + column);
                 for (int r = 0; r < height; r++, q += 7 * n)

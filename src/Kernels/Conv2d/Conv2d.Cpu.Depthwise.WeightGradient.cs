@@ -41,8 +41,7 @@ internal sealed unsafe partial class CpuKernels
         using var zeros = ZeroRow((long)Math.Max(g.W, g.Q) * c);
         var sums = new DepthwiseSums { X = x, Dy = dy, ZeroRow = zeros.Pointer, G = g, P = g.P, Q = g.Q };
 
-        // A band is what is walked at a stretch: x and dy of one block of channels stay in the first-level cache.
-        int band = Math.Clamp(WeightGradientBandBytes / (64 * (g.Q + (g.W * g.StrideH))), 2, Math.Max(2, rows)) & ~1;
+        int band = WeightGradientRows(g);
         int bands = Pieces(rows, band), units = images * bands;
         long work = Math.Clamp(g.Macs >> 16, 1, 32); // pieces worth making
         int channelPieces = (int)Math.Clamp(work, 1, Math.Max(1, c / 64));
@@ -66,7 +65,16 @@ internal sealed unsafe partial class CpuKernels
         AddDepthwiseSplits(partial, splits, c, taps, dw, accumulate);
     }
 
-    private const int WeightGradientBandBytes = 32 * 1024;
+    /// <summary>
+    /// Rows of dy in a band. Kernels of more than nine taps walk the band several times, so its vectors (rows of dy, and of x with those above and
+    /// below) should fit in the first-level cache together: 512 of them are 32 KB. An even number where 3×3 takes rows in pairs.
+    /// </summary>
+    private static int WeightGradientRows(in Conv2dGeometry g)
+    {
+        int each = Math.Max(1, g.Q + (g.W * g.StrideH));
+        if (g.R * g.S <= 9) return Math.Max(2, 512 / each & ~1);
+        return Math.Max(1, (512 - ((g.R - 1) * g.DilationH * g.W)) / each);
+    }
 
     /// <summary>dw[tap, c] (+)= Σ over the splits, in order.</summary>
     private static void AddDepthwiseSplits(float* partial, int splits, int c, int taps, float* dw, bool accumulate)

@@ -13,7 +13,7 @@ internal sealed unsafe partial class CpuKernels
     private static void WeightGradient3<V>(in DepthwiseSums t, int image, int row, int end, int j, float* sums) where V : unmanaged
     {
         int n = Simd.Width<V>(), pad = t.G.PadLeft, columns = t.Q;
-        nint c = t.G.C;
+        nint c = t.G.C, xRow = t.G.W * c, dyRow = t.Q * c;
         int first = Math.Max(0, -pad), last = Math.Min(t.G.W, columns + 2 - pad);
         V s00 = Simd.Load<V>(sums), s01 = Simd.Load<V>(sums + n), s02 = Simd.Load<V>(sums + (2 * n));
         V s10 = Simd.Load<V>(sums + (3 * n)), s11 = Simd.Load<V>(sums + (4 * n)), s12 = Simd.Load<V>(sums + (5 * n));
@@ -50,6 +50,11 @@ internal sealed unsafe partial class CpuKernels
                 s20 = Simd.Fma(x, e0, s20);
                 s21 = Simd.Fma(x, e1, s21);
                 s22 = Simd.Fma(x, e2, s22);
+                // The next pair of rows, asked for ahead of time.
+                Simd.Prefetch(x3 + at + xRow);
+                Simd.Prefetch(x3 + at + (2 * xRow));
+                Simd.Prefetch(dz + at + dyRow);
+                Simd.Prefetch(dz + at + (2 * dyRow));
                 d2 = d1;
                 d1 = d0;
                 e2 = e1;

@@ -4,69 +4,123 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// g &gt; 1. Kernel channel d owns a row of L = g·k² map weights; the unfolded basis of its group has R·S rows of the same length, and
-/// <c>result[d, pixel] = basis[d, pixel] + ⟨map row d, unfolded row of the pixel⟩</c>. The unfolded rows (166 KB for 512 depthwise 3×3 filters) stay in the
-/// second-level cache, the map streams past. Two map rows go together so that each unfolded vector read serves two dot products, and nine pixels, all
-/// of a 3×3 kernel, so that the map is read once: 18 sums in registers. Larger kernels repeat this for the next nine pixels.
+/// <c>result[d, pixel] = basis[d, pixel] + ⟨map row d, unfolded row of the pixel⟩</c>. The map streams past once; everything else is arranged
+/// so that the unfolded rows need not come from further away than the first-level cache.
 /// </summary>
+/// <remarks>
+/// Two map rows go together, so that each unfolded vector read serves two dot products, and nine pixels, all of a 3×3 kernel: 18 sums in registers.
+/// Larger kernels repeat this for the next nine pixels. The rows are walked in stretches: nine stretches of the unfolded basis fit in the cache
+/// and serve all the map rows of a piece of work before the next stretch is taken.
+/// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
     private const int PixelBlock = 9;
 
-    private static void GroupedForward(in RefocusGeometry g, int first, int last, float* basis, float* unfolded, float* map, float* result)
+    /// <summary>Floats of a stretch: nine of them are 18 KB.</summary>
+    private const int Stretch = 512;
+
+    /// <summary>
+    /// Map rows between the pair being worked on and the one asked for from memory: with eleven rows in flight the hardware's own guesses fail.
+    /// </summary>
+    private const int Ahead = 4;
+
+    /// <summary>Floats that one running sum takes in scratch: one vector of the widest kind.</summary>
+    private const int SumSlot = 16;
+
+    private void GroupedForward(in RefocusGeometry g, int first, int last, float* basis, float* unfolded, float* map, float* result)
     {
         int pixels = g.R * g.S;
         nint length = (nint)g.Groups * g.MapK * g.MapK;
-        float* sums = stackalloc float[2 * PixelBlock];
-        for (int d = first, rows; d < last; d += rows)
+        using var scratch = _device.Scratch((last - first) * (long)(pixels + PixelBlock) * SumSlot);
+        float* sums = scratch.Pointer; // [pixels / 9, rows, 9, lanes]
+        for (int d = first, end; d < last; d = end)
         {
             int group = d / g.Groups;
-            rows = d + 1 < last && (d + 1) / g.Groups == group ? 2 : 1;
-            for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
+            end = Math.Min(last, (group + 1) * g.Groups);
+            nint blockSums = (nint)(end - d) * PixelBlock * SumSlot;
+            new Span<float>(sums, (int)blockSums * Pieces(pixels, PixelBlock)).Clear();
+            for (nint l = 0; l < length; l += Stretch)
             {
-                new Span<float>(sums, 2 * PixelBlock).Clear();
-                float* u = unfolded + (((nint)group * pixels) + pixel) * length;
-                int lastPixel = Math.Min(PixelBlock, pixels - pixel) - 1;
-                Dots(u, length, lastPixel, map + (d * length), rows, sums);
-                for (int row = 0; row < rows; row++)
+                for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
                 {
-                    nint at = KernelOffset(g, d + row) + ((nint)pixel * g.D);
-                    for (int i = 0; i <= lastPixel; i++, at += g.D)
+                    float* u = unfolded + ((((nint)group * pixels) + pixel) * length), to = sums + (pixel / PixelBlock * blockSums);
+                    for (int row = d; row < end; row += 2, to += 2 * PixelBlock * SumSlot)
                     {
-                        float change = sums[(row * PixelBlock) + i];
-                        result[at] = basis == null ? change : AddChange(basis[at], change);
+                        Dots(u, length, LastPixel(pixels, pixel), map + (row * length), l, Math.Min(length, l + Stretch), row + 1 < end, to);
                     }
+                }
+            }
+            for (int row = d; row < end; row++)
+            {
+                for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
+                {
+                    float* from = sums + (pixel / PixelBlock * blockSums) + ((row - d) * PixelBlock * SumSlot);
+                    WriteChanged(g, row, pixel, LastPixel(pixels, pixel), from, basis, result);
                 }
             }
         }
     }
 
-    /// <summary>Widest vectors first, then narrower ones for what is left of the rows.</summary>
-    private static void Dots(float* u, nint length, int lastPixel, float* map, int rows, float* sums)
+    /// <summary>Index of the last pixel in the block that starts at this one.</summary>
+    private static int LastPixel(int pixels, int pixel) => Math.Min(PixelBlock, pixels - pixel) - 1;
+
+    /// <summary>Adds up the lanes of the sums of kernel channel d and writes its pixels.</summary>
+    private static void WriteChanged(in RefocusGeometry g, int d, int pixel, int lastPixel, float* sums, float* basis, float* result)
     {
-        nint l = 0;
-        if (Simd.MaxWidth >= 16) l = rows == 2 ? Dots<Vector512<float>, TwoRows>(u, length, lastPixel, map, l, sums) : Dots<Vector512<float>, OneRow>(u, length, lastPixel, map, l, sums);
-        if (Simd.MaxWidth >= 8) l = rows == 2 ? Dots<Vector256<float>, TwoRows>(u, length, lastPixel, map, l, sums) : Dots<Vector256<float>, OneRow>(u, length, lastPixel, map, l, sums);
-        if (Simd.MaxWidth >= 4) l = rows == 2 ? Dots<Vector128<float>, TwoRows>(u, length, lastPixel, map, l, sums) : Dots<Vector128<float>, OneRow>(u, length, lastPixel, map, l, sums);
-        _ = rows == 2 ? Dots<float, TwoRows>(u, length, lastPixel, map, l, sums) : Dots<float, OneRow>(u, length, lastPixel, map, l, sums);
+        nint at = KernelOffset(g, d) + ((nint)pixel * g.D);
+        for (int i = 0; i <= lastPixel; i++, at += g.D, sums += SumSlot)
+        {
+            float change = 0;
+            for (int lane = 0; lane < SumSlot; lane++) change += sums[lane];
+            result[at] = basis == null ? change : AddChange(basis[at], change);
+        }
+    }
+
+    /// <summary>Elements [l, end) of two map rows or one: widest vectors first, then narrower ones for what is left at the end of the row.</summary>
+    private static void Dots(float* u, nint length, int lastPixel, float* map, nint l, nint end, bool two, float* sums)
+    {
+        if (Simd.MaxWidth >= 16)
+        {
+            l = two
+                ? Dots<Vector512<float>, TwoRows>(u, length, lastPixel, map, l, end, sums)
+                : Dots<Vector512<float>, OneRow>(u, length, lastPixel, map, l, end, sums);
+        }
+        if (Simd.MaxWidth >= 8)
+        {
+            l = two
+                ? Dots<Vector256<float>, TwoRows>(u, length, lastPixel, map, l, end, sums)
+                : Dots<Vector256<float>, OneRow>(u, length, lastPixel, map, l, end, sums);
+        }
+        if (Simd.MaxWidth >= 4)
+        {
+            l = two
+                ? Dots<Vector128<float>, TwoRows>(u, length, lastPixel, map, l, end, sums)
+                : Dots<Vector128<float>, OneRow>(u, length, lastPixel, map, l, end, sums);
+        }
+        _ = two
+            ? Dots<float, TwoRows>(u, length, lastPixel, map, l, end, sums)
+            : Dots<float, OneRow>(u, length, lastPixel, map, l, end, sums);
     }
 
     /// <summary>
-    /// sums[row, pixel] += Σ map[row, l] · u[pixel, l] from l on, as far as whole vectors go; returns where it stopped.
+    /// sums[row, pixel] += Σ map[row, l] · u[pixel, l], lane by lane, from l on as far as whole vectors go; returns where it stopped.
     /// Pixels past the last point to the last: their sums are not looked at.
     /// </summary>
-    private static nint Dots<V, TRows>(float* u, nint length, int lastPixel, float* map, nint l, float* sums) where V : unmanaged
+    private static nint Dots<V, TRows>(float* u, nint length, int lastPixel, float* map, nint l, nint end, float* sums) where V : unmanaged
     {
         bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>();
-        if (l + n > length) return l;
+        if (l + n > end) return l;
         float* u0 = u, u1 = u + (Math.Min(1, lastPixel) * length), u2 = u + (Math.Min(2, lastPixel) * length);
         float* u3 = u + (Math.Min(3, lastPixel) * length), u4 = u + (Math.Min(4, lastPixel) * length), u5 = u + (Math.Min(5, lastPixel) * length);
         float* u6 = u + (Math.Min(6, lastPixel) * length), u7 = u + (Math.Min(7, lastPixel) * length), u8 = u + (Math.Min(8, lastPixel) * length);
         V a0 = Simd.Broadcast<V>(0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0;
         V b0 = a0, b1 = a0, b2 = a0, b3 = a0, b4 = a0, b5 = a0, b6 = a0, b7 = a0, b8 = a0;
-        for (; l + n <= length; l += n)
+        for (; l + n <= end; l += n)
         {
             V m = Simd.Load<V>(map + l), k = two ? Simd.Load<V>(map + length + l) : m;
+            Simd.Prefetch(map + (Ahead * length) + l);
+            if (two) Simd.Prefetch(map + ((Ahead + 1) * length) + l);
             V x = Simd.Load<V>(u0 + l);
             a0 = Simd.Fma(m, x, a0);
             if (two) b0 = Simd.Fma(k, x, b0);
@@ -96,43 +150,54 @@ internal sealed unsafe partial class CpuKernels
             if (two) b8 = Simd.Fma(k, x, b8);
         }
         // One at a time and by name: an array of them would keep all 18 in memory throughout the loop.
-        sums[0] += Simd.Sum(a0);
-        sums[1] += Simd.Sum(a1);
-        sums[2] += Simd.Sum(a2);
-        sums[3] += Simd.Sum(a3);
-        sums[4] += Simd.Sum(a4);
-        sums[5] += Simd.Sum(a5);
-        sums[6] += Simd.Sum(a6);
-        sums[7] += Simd.Sum(a7);
-        sums[8] += Simd.Sum(a8);
+        AddTo(sums, a0);
+        AddTo(sums + SumSlot, a1);
+        AddTo(sums + (2 * SumSlot), a2);
+        AddTo(sums + (3 * SumSlot), a3);
+        AddTo(sums + (4 * SumSlot), a4);
+        AddTo(sums + (5 * SumSlot), a5);
+        AddTo(sums + (6 * SumSlot), a6);
+        AddTo(sums + (7 * SumSlot), a7);
+        AddTo(sums + (8 * SumSlot), a8);
         if (!two) return l;
-        sums[9] += Simd.Sum(b0);
-        sums[10] += Simd.Sum(b1);
-        sums[11] += Simd.Sum(b2);
-        sums[12] += Simd.Sum(b3);
-        sums[13] += Simd.Sum(b4);
-        sums[14] += Simd.Sum(b5);
-        sums[15] += Simd.Sum(b6);
-        sums[16] += Simd.Sum(b7);
-        sums[17] += Simd.Sum(b8);
+        AddTo(sums + (9 * SumSlot), b0);
+        AddTo(sums + (10 * SumSlot), b1);
+        AddTo(sums + (11 * SumSlot), b2);
+        AddTo(sums + (12 * SumSlot), b3);
+        AddTo(sums + (13 * SumSlot), b4);
+        AddTo(sums + (14 * SumSlot), b5);
+        AddTo(sums + (15 * SumSlot), b6);
+        AddTo(sums + (16 * SumSlot), b7);
+        AddTo(sums + (17 * SumSlot), b8);
         return l;
     }
 
-    private static void GroupedMapGradient(in RefocusGeometry g, int first, int last, float* unfolded, float* dw, float* dmap, bool accumulate)
+    private void GroupedMapGradient(in RefocusGeometry g, int first, int last, float* unfolded, float* dw, float* dmap, bool accumulate)
     {
         int pixels = g.R * g.S;
         nint length = (nint)g.Groups * g.MapK * g.MapK;
-        float* factors = stackalloc float[2 * PixelBlock];
-        for (int d = first, rows; d < last; d += rows)
+        using var scratch = _device.Scratch((last - first + 1) * (long)(pixels + PixelBlock));
+        float* factors = scratch.Pointer; // [pixels / 9, rows, 9]
+        for (int d = first, end; d < last; d = end)
         {
             int group = d / g.Groups;
-            rows = d + 1 < last && (d + 1) / g.Groups == group ? 2 : 1;
+            end = Math.Min(last, (group + 1) * g.Groups);
+            int blockFactors = (end - d) * PixelBlock;
             for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
             {
-                int lastPixel = Math.Min(PixelBlock, pixels - pixel) - 1;
-                GatherFactors(g, dw, d, rows, pixel, lastPixel, factors);
-                float* u = unfolded + (((nint)group * pixels) + pixel) * length;
-                Outer(u, length, lastPixel, factors, rows, dmap + (d * length), accumulate || pixel > 0);
+                GatherFactors(g, dw, d, end - d, pixel, LastPixel(pixels, pixel), factors + (pixel / PixelBlock * blockFactors));
+            }
+            for (nint l = 0; l < length; l += Stretch)
+            {
+                for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
+                {
+                    float* u = unfolded + ((((nint)group * pixels) + pixel) * length), from = factors + (pixel / PixelBlock * blockFactors);
+                    for (int row = d; row < end; row += 2, from += 2 * PixelBlock)
+                    {
+                        bool add = accumulate || pixel > 0;
+                        Outer(u, length, LastPixel(pixels, pixel), from, row + 1 < end, dmap + (row * length), l, Math.Min(length, l + Stretch), add);
+                    }
+                }
             }
         }
     }
@@ -140,7 +205,7 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>factors[row, pixel] = dw[d + row, pixel]; zero for pixels past the last.</summary>
     private static void GatherFactors(in RefocusGeometry g, float* dw, int d, int rows, int pixel, int lastPixel, float* factors)
     {
-        new Span<float>(factors, 2 * PixelBlock).Clear();
+        new Span<float>(factors, rows * PixelBlock).Clear();
         for (int row = 0; row < rows; row++)
         {
             nint at = KernelOffset(g, d + row) + ((nint)pixel * g.D);
@@ -148,21 +213,37 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    private static void Outer(float* u, nint length, int lastPixel, float* factors, int rows, float* to, bool add)
+    private static void Outer(float* u, nint length, int lastPixel, float* factors, bool two, float* to, nint l, nint end, bool add)
     {
-        nint l = 0;
-        if (Simd.MaxWidth >= 16) l = rows == 2 ? Outer<Vector512<float>, TwoRows>(u, length, lastPixel, factors, to, l, add) : Outer<Vector512<float>, OneRow>(u, length, lastPixel, factors, to, l, add);
-        if (Simd.MaxWidth >= 8) l = rows == 2 ? Outer<Vector256<float>, TwoRows>(u, length, lastPixel, factors, to, l, add) : Outer<Vector256<float>, OneRow>(u, length, lastPixel, factors, to, l, add);
-        if (Simd.MaxWidth >= 4) l = rows == 2 ? Outer<Vector128<float>, TwoRows>(u, length, lastPixel, factors, to, l, add) : Outer<Vector128<float>, OneRow>(u, length, lastPixel, factors, to, l, add);
-        _ = rows == 2 ? Outer<float, TwoRows>(u, length, lastPixel, factors, to, l, add) : Outer<float, OneRow>(u, length, lastPixel, factors, to, l, add);
+        if (Simd.MaxWidth >= 16)
+        {
+            l = two
+                ? Outer<Vector512<float>, TwoRows>(u, length, lastPixel, factors, to, l, end, add)
+                : Outer<Vector512<float>, OneRow>(u, length, lastPixel, factors, to, l, end, add);
+        }
+        if (Simd.MaxWidth >= 8)
+        {
+            l = two
+                ? Outer<Vector256<float>, TwoRows>(u, length, lastPixel, factors, to, l, end, add)
+                : Outer<Vector256<float>, OneRow>(u, length, lastPixel, factors, to, l, end, add);
+        }
+        if (Simd.MaxWidth >= 4)
+        {
+            l = two
+                ? Outer<Vector128<float>, TwoRows>(u, length, lastPixel, factors, to, l, end, add)
+                : Outer<Vector128<float>, OneRow>(u, length, lastPixel, factors, to, l, end, add);
+        }
+        _ = two
+            ? Outer<float, TwoRows>(u, length, lastPixel, factors, to, l, end, add)
+            : Outer<float, OneRow>(u, length, lastPixel, factors, to, l, end, add);
     }
 
     /// <summary>to[row, l] (+)= Σ over nine pixels of factors[row, pixel] · u[pixel, l]: the factors are in registers, each output is written once.</summary>
-    private static nint Outer<V, TRows>(float* u, nint length, int lastPixel, float* factors, float* to, nint l, bool add) where V : unmanaged
+    private static nint Outer<V, TRows>(float* u, nint length, int lastPixel, float* factors, float* to, nint l, nint end, bool add) where V : unmanaged
     {
         bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>();
-        if (l + n > length) return l;
+        if (l + n > end) return l;
         float* u0 = u, u1 = u + (Math.Min(1, lastPixel) * length), u2 = u + (Math.Min(2, lastPixel) * length);
         float* u3 = u + (Math.Min(3, lastPixel) * length), u4 = u + (Math.Min(4, lastPixel) * length), u5 = u + (Math.Min(5, lastPixel) * length);
         float* u6 = u + (Math.Min(6, lastPixel) * length), u7 = u + (Math.Min(7, lastPixel) * length), u8 = u + (Math.Min(8, lastPixel) * length);
@@ -173,9 +254,11 @@ internal sealed unsafe partial class CpuKernels
         V h0 = Simd.Broadcast<V>(factors[0]), h1 = Simd.Broadcast<V>(factors[1]), h2 = Simd.Broadcast<V>(factors[2]);
         V h3 = Simd.Broadcast<V>(factors[3]), h4 = Simd.Broadcast<V>(factors[4]), h5 = Simd.Broadcast<V>(factors[5]);
         V h6 = Simd.Broadcast<V>(factors[6]), h7 = Simd.Broadcast<V>(factors[7]), h8 = Simd.Broadcast<V>(factors[8]);
-        for (; l + n <= length; l += n)
+        for (; l + n <= end; l += n)
         {
             V a = add ? Simd.Load<V>(to + l) : Simd.Broadcast<V>(0), b = two && add ? Simd.Load<V>(to + length + l) : Simd.Broadcast<V>(0);
+            Simd.Prefetch(to + (Ahead * length) + l);
+            if (two) Simd.Prefetch(to + ((Ahead + 1) * length) + l);
             V x = Simd.Load<V>(u0 + l);
             a = Simd.Fma(f0, x, a);
             if (two) b = Simd.Fma(h0, x, b);

@@ -42,12 +42,18 @@ internal sealed unsafe partial class CpuKernels
         float* sums = stackalloc float[PixelBlock * SpreadChunk];
         float* factors = stackalloc float[2 * PixelBlock];
         new Span<float>(sums, PixelBlock * SpreadChunk).Clear();
+        new Span<float>(factors, 2 * PixelBlock).Clear();
         for (int j = 0; j < g.Groups; j += 2)
         {
             int d = (group * g.Groups) + j, rows = Math.Min(2, g.Groups - j);
             GatherFactors(g, dw, d, rows, pixel, lastPixel, factors);
             float* row = map + (d * length) + l0;
-            float* second = rows == 2 ? row + length : row; // its factors are zero
+            float* second = row + length;
+            if (rows == 1)
+            {
+                second = row; // read, and multiplied by zero
+                new Span<float>(factors + PixelBlock, PixelBlock).Clear();
+            }
             int l = 0;
             if (Simd.MaxWidth >= 16) l = Spread<Vector512<float>>(sums, row, second, factors, l, count);
             if (Simd.MaxWidth >= 8) l = Spread<Vector256<float>>(sums, row, second, factors, l, count);

@@ -54,8 +54,10 @@ internal sealed unsafe partial class CpuKernels
         else GroupedBasisGradient(g, P(map), P(dw), shortcut, P(dbasis), accumulate);
     }
 
-    /// <summary>Kernel channels (an even number) that make one piece of work.</summary>
-    private static long GroupedRows(in RefocusGeometry g) => Math.Max(2, RefocusGrain / Math.Max(1, g.Macs / g.D) / 2 * 2);
+    /// <summary>
+    /// Kernel channels (an even number) that make one piece of work: enough to be worth a thread, and enough to use a stretch of the basis often.
+    /// </summary>
+    private static long GroupedRows(in RefocusGeometry g) => Math.Max(2, Math.Max(RefocusGrain / (g.Macs / g.D), Math.Min(32, g.D / 32)) / 2 * 2);
 
     /// <summary>Where kernel channel d = o·(Cin/g) + i lies within one pixel [i, o] of a stored kernel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
