@@ -22,7 +22,7 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>
     /// Map rows between the pair being worked on and the one asked for from memory: with eleven rows in flight the hardware's own guesses fail.
     /// </summary>
-    private const int Ahead = 4;
+    private const int MapRowsAhead = 4;
 
     /// <summary>Floats that one running sum takes in scratch: one vector of the widest kind.</summary>
     private const int SumSlot = 16;
@@ -119,8 +119,8 @@ internal sealed unsafe partial class CpuKernels
         for (; l + n <= end; l += n)
         {
             V m = Simd.Load<V>(map + l), k = two ? Simd.Load<V>(map + length + l) : m;
-            Simd.Prefetch(map + (Ahead * length) + l);
-            if (two) Simd.Prefetch(map + ((Ahead + 1) * length) + l);
+            Simd.Prefetch(map + (MapRowsAhead * length) + l);
+            if (two) Simd.Prefetch(map + ((MapRowsAhead + 1) * length) + l);
             V x = Simd.Load<V>(u0 + l);
             a0 = Simd.Fma(m, x, a0);
             if (two) b0 = Simd.Fma(k, x, b0);
@@ -257,8 +257,8 @@ internal sealed unsafe partial class CpuKernels
         for (; l + n <= end; l += n)
         {
             V a = add ? Simd.Load<V>(to + l) : Simd.Broadcast<V>(0), b = two && add ? Simd.Load<V>(to + length + l) : Simd.Broadcast<V>(0);
-            Simd.Prefetch(to + (Ahead * length) + l);
-            if (two) Simd.Prefetch(to + ((Ahead + 1) * length) + l);
+            Simd.Prefetch(to + (MapRowsAhead * length) + l);
+            if (two) Simd.Prefetch(to + ((MapRowsAhead + 1) * length) + l);
             V x = Simd.Load<V>(u0 + l);
             a = Simd.Fma(f0, x, a);
             if (two) b = Simd.Fma(h0, x, b);
