@@ -58,7 +58,7 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
                 error == 0
                     ? $"Merging is exact: the merged file, loaded into the plain architecture, gives the refocused model's scores to the last bit on all {tests} test pictures, with the base's {Results[0].Merged.DeployParameters:N0} parameters."
                     : $"Merged and refocused scores differ by at most {error:E1} on the {tests} test pictures.",
-                $"RefConv against the base it started from: {Points(gainOverBase)}. Much of this is a second round of training, which the control has too.",
+                $"RefConv against the base it started from: {Points(gainOverBase)}. This includes what a second round of training gives by itself, which the control has too.",
                 $"RefConv against the control (the same base trained again as it is, by the same recipe): {Points(gainOverControl)}.",
             ];
             bool small = Math.Abs(gainOverControl.Mean) < 2 * Math.Max(noise, (gainOverControl.Deviation ?? 0) / Math.Sqrt(Results.Count));
@@ -88,7 +88,7 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
         Chart("Loss on the test pictures", "test loss", "0.00", h => h.TestLoss);
         html.Append("<h2>Merging, layer by layer</h2><p>Largest difference between the outputs of the refocused and of the merged layer on a random batch.</p>");
         html.Append(Page.Table(["layer", "largest difference", "largest value"],
-            [.. Results[0].Report.Layers.Select(l => (IReadOnlyList<string>)[l.Name, l.MaxAbsDifference.ToString("0.0e0", CultureInfo.InvariantCulture), l.MaxAbsValue.ToString("0.000", CultureInfo.InvariantCulture)])]));
+            [.. Results[0].Report.Layers.Select(l => (IReadOnlyList<string>)[l.Name, Exact(l.MaxAbsDifference), l.MaxAbsValue.ToString("0.000", CultureInfo.InvariantCulture)])]));
         html.Append("<h2>Recipe</h2>").Append(Page.Table(["setting", "value"], [.. RecipeRows()]));
         return html.Append(Page.Foot).ToString();
 
@@ -101,6 +101,8 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
                 .Append(SvgChart.Lines(series, "epoch", axis, format)).Append("</figure>");
         }
     }
+
+    private static string Exact(double difference) => difference == 0 ? "0" : difference.ToString("0.0e0", CultureInfo.InvariantCulture);
 
     private static string E(string text) => SvgChart.Escape(text);
 
@@ -115,7 +117,7 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
         [
             name, MeanDeviation.Of([.. rows.Select(r => r.Accuracy)]).ToPercent(), rows.Average(r => r.Loss).ToString("0.000", c),
             error == null ? rows[0].TrainParameters.ToString("N0", c) : "", rows[0].DeployParameters.ToString("N0", c), rows[0].Macs.ToString("N0", c),
-            rows.Average(r => r.Seconds).ToString("0.0", c), error is { } e ? e.ToString("0.0e0", c) : "",
+            rows.Average(r => r.Seconds).ToString("0.0", c), error is { } e ? Exact(e) : "",
         ];
     }
 

@@ -10,9 +10,9 @@ internal static class Page
     private const string Style = """
         :root{--bg:#fff;--fg:#1c2024;--soft:#60676f;--line:#dfe3e8;--s0:#2563eb;--s1:#d97706;--s2:#059669;--s3:#db2777;--s4:#7c3aed;--s5:#64748b}
         @media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e6e9ec;--soft:#9aa3ad;--line:#2c3238;--s0:#6ea0ff;--s1:#f5a742;--s2:#3ecf9a;--s3:#f472b6;--s4:#b095ff;--s5:#94a3b8}}
-        body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif}main{max-width:60rem;margin:0 auto;padding:2rem 1.25rem 4rem}
+        body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif}main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}
         h1{font-size:1.9rem;margin:.2em 0}h2{font-size:1.2rem;margin:2.2em 0 .6em}.lead{color:var(--soft)}
-        .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}th,td{padding:.4rem .8rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+        .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}th,td{padding:.4rem .7rem;text-align:right;border-bottom:1px solid var(--line)}td{white-space:nowrap}th{vertical-align:bottom}
         th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600}figure{margin:0}.chart{width:100%;max-width:46rem;height:auto}
         .chart text{fill:var(--soft);font-size:12px}.chart .grid{stroke:var(--line)}.chart .axis{stroke:var(--soft)}.chart path{fill:none;stroke-width:2}
         .legend span{margin-right:1.2rem}.legend i{display:inline-block;width:.9em;height:.9em;border-radius:2px;margin-right:.4em;vertical-align:-.1em}

@@ -23,21 +23,24 @@ public static class SvgChart
         var points = series.SelectMany(s => s.Points).Where(p => double.IsFinite(p.Y)).ToArray();
         if (points.Length == 0) return "<p>No points to draw.</p>";
         var (xTicks, xLow, xHigh) = Ticks(points.Min(p => p.X), points.Max(p => p.X), whole: true);
-        var (yTicks, yLow, yHigh) = Ticks(points.Min(p => p.Y), points.Max(p => p.Y), whole: false);
+        // A logarithmic axis where one large value (the first epochs' loss) would press all others flat.
+        bool log = points.Min(p => p.Y) > 0 && points.Max(p => p.Y) > 30 * points.Min(p => p.Y);
+        var (yTicks, yLow, yHigh) = log ? Decades(points.Min(p => p.Y), points.Max(p => p.Y)) : Ticks(points.Min(p => p.Y), points.Max(p => p.Y), whole: false);
         double X(double x) => Left + ((x - xLow) / (xHigh - xLow) * (Width - Left - Right));
-        double Y(double y) => Height - Bottom - ((y - yLow) / (yHigh - yLow) * (Height - Top - Bottom));
+        double Share(double y) => log ? Math.Log(y / yLow) / Math.Log(yHigh / yLow) : (y - yLow) / (yHigh - yLow);
+        double Y(double y) => Height - Bottom - (Share(y) * (Height - Top - Bottom));
 
         var svg = new StringBuilder();
         Append($"<svg viewBox=\"0 0 {Width} {Height}\" role=\"img\" aria-label=\"{Escape(yLabel)} by {Escape(xLabel)}\" class=\"chart\">");
         foreach (double t in yTicks)
         {
             Append($"<line class=\"grid\" x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{Y(t):0.#}\" y2=\"{Y(t):0.#}\"/>");
-            Append($"<text x=\"{Left - 8}\" y=\"{Y(t) + 4:0.#}\" text-anchor=\"end\">{Text(t, yFormat)}</text>");
+            Append($"<text x=\"{Left - 8}\" y=\"{Y(t) + 4:0.#}\" text-anchor=\"end\">{(log ? t.ToString("0.###", CultureInfo.InvariantCulture) : Text(t, yFormat))}</text>");
         }
         foreach (double t in xTicks) Append($"<text x=\"{X(t):0.#}\" y=\"{Height - Bottom + 18}\" text-anchor=\"middle\">{t:0.##}</text>");
         Append($"<line class=\"axis\" x1=\"{Left}\" x2=\"{Width - Right}\" y1=\"{Height - Bottom}\" y2=\"{Height - Bottom}\"/>");
         Append($"<text x=\"{(Left + Width - Right) / 2}\" y=\"{Height - 6}\" text-anchor=\"middle\">{Escape(xLabel)}</text>");
-        Append($"<text transform=\"translate(14 {(Top + Height - Bottom) / 2}) rotate(-90)\" text-anchor=\"middle\">{Escape(yLabel)}</text>");
+        Append($"<text transform=\"translate(14 {(Top + Height - Bottom) / 2}) rotate(-90)\" text-anchor=\"middle\">{Escape(yLabel)}{(log ? " (logarithmic)" : "")}</text>");
         for (int s = 0; s < series.Count; s++)
         {
             var line = series[s].Points.Where(p => double.IsFinite(p.Y)).ToArray();
@@ -57,6 +60,14 @@ public static class SvgChart
     internal static string Escape(string text) => System.Net.WebUtility.HtmlEncode(text);
 
     private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    /// <summary>Powers of ten from at or below the lowest to at or above the highest value.</summary>
+    private static (double[] Ticks, double Low, double High) Decades(double low, double high)
+    {
+        int first = (int)Math.Floor(Math.Log10(low)), last = (int)Math.Ceiling(Math.Log10(high));
+        double[] ticks = [.. Enumerable.Range(first, last - first + 1).Select(e => Math.Pow(10, e))];
+        return (ticks, ticks[0], ticks[^1]);
+    }
 
     /// <summary>Round ticks (1, 2 or 5 times a power of ten apart) from at or below the lowest to at or above the highest value.</summary>
     private static (double[] Ticks, double Low, double High) Ticks(double low, double high, bool whole)
