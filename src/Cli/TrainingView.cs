@@ -11,8 +11,9 @@ namespace RefConv.Cli;
 /// </summary>
 internal sealed class TrainingView(Output output, string title) : ITrainingObserver
 {
-    private const double PlainInterval = 10;
+    private const double PlainInterval = 10, RateWindow = 5;
     private readonly long _started = Stopwatch.GetTimestamp();
+    private readonly Queue<(double Time, long Steps)> _recent = new([(0, 0)]);
     private double _lastLine;
     private long _stepsSeen;
     private ProgressTask? _task;
@@ -37,7 +38,7 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
         _stepsSeen++;
         if (output.IsJson) return;
         double elapsed = Stopwatch.GetElapsedTime(_started).TotalSeconds;
-        double rate = _stepsSeen / elapsed;
+        double rate = RecentRate(elapsed);
         double left = (((p.Epochs - p.Epoch) * (double)p.Steps) + p.Steps - p.Step) / rate;
         string now = $"{title}: epoch {p.Epoch}/{p.Epochs}, loss {Output.Text(p.Loss, "0.000")}, {Output.Text(rate * p.BatchSize, "0")} images/s, {Output.Duration(left)} left";
         if (_task != null)
@@ -51,6 +52,15 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
             _lastLine = elapsed;
             output.Line("  " + now);
         }
+    }
+
+    /// <summary>Steps a second over the last seconds: the first steps, in which code is still being compiled, would spoil an average over all.</summary>
+    private double RecentRate(double elapsed)
+    {
+        _recent.Enqueue((elapsed, _stepsSeen));
+        while (_recent.Count > 2 && elapsed - _recent.Peek().Time > RateWindow) _recent.Dequeue();
+        var (time, steps) = _recent.Peek();
+        return (_stepsSeen - steps) / Math.Max(1e-9, elapsed - time);
     }
 
     public void OnEpoch(EpochResult r)
