@@ -12,30 +12,35 @@ internal sealed class ShapePainter(int side)
     private readonly double[] _canvas = new double[side * side * 3]; // [y, x, rgb], 0 … 1
     private RandomStream _random = new(0, 0);
 
+    // One picture in five is hard: faint, noisy, with fragments across it. Those keep a small network from ever getting all of them right,
+    // while the other four are plain enough to be learnt within minutes.
+    private bool _hard;
+
     public void Draw(int shape, ulong seed, ulong stream, Span<byte> image)
     {
         _random = new RandomStream(seed, stream);
-        var centre = new Point(_random.NextUniform(0.38, 0.62) * side, _random.NextUniform(0.38, 0.62) * side);
-        double radius = _random.NextUniform(0.24, 0.38) * side;
+        _hard = _random.NextInt(5) == 0;
+        var centre = new Point(_random.NextUniform(0.42, 0.58) * side, _random.NextUniform(0.42, 0.58) * side);
+        double radius = _random.NextUniform(0.28, 0.4) * side;
         DrawGround();
-        int behind = 1 + _random.NextInt(3), before = _random.NextInt(2);
+        int behind = _hard ? 2 + _random.NextInt(2) : _random.NextInt(2), before = _hard ? 2 + _random.NextInt(3) : 0;
         for (int i = 0; i < behind; i++) DrawFragment(shape);
         DrawShape(shape, centre, radius);
         for (int i = 0; i < before; i++) DrawFragment(shape);
-        AddNoise(_random.NextUniform(0.01, 0.07), image);
+        AddNoise(_hard ? _random.NextUniform(0.05, 0.15) : _random.NextUniform(0.01, 0.05), image);
     }
 
     /// <summary>Two colours that flow into each other across the picture, cloudy, and sometimes striped.</summary>
     private void DrawGround()
     {
-        Colour a = RandomColour(0.1, 0.5), b = Near(a, _random.NextUniform(0, 0.3), -1);
+        Colour a = RandomColour(0.1, 0.4), b = Near(a, _random.NextUniform(0, 0.15), -1);
         var along = Direction();
         double stripes = _random.NextInt(3) == 0 ? _random.NextUniform(0.02, 0.08) : 0;
         double period = _random.NextUniform(3, 9);
         var across = Direction();
         const int Knots = 6;
         Span<double> cloud = stackalloc double[Knots * Knots];
-        double height = _random.NextUniform(0, 0.25);
+        double height = _random.NextUniform(0, 0.12);
         foreach (ref double knot in cloud) knot = height * (_random.NextSingle() - 0.5);
         for (int y = 0; y < side; y++)
         {
@@ -52,13 +57,13 @@ internal sealed class ShapePainter(int side)
         }
     }
 
-    /// <summary>The shape itself, lighter than its ground; one in five is faint and one in five a mere outline.</summary>
+    /// <summary>The shape itself, lighter than its ground; a hard one is faint, and one in eight a mere outline.</summary>
     private void DrawShape(int shape, Point centre, double radius)
     {
         var polygon = Place(ShapeOutlines.Polygons[shape], centre, radius, Tilt());
-        double contrast = _random.NextInt(5) == 0 ? _random.NextUniform(0.15, 0.25) : _random.NextUniform(0.25, 0.6);
+        double contrast = _hard ? _random.NextUniform(0.12, 0.25) : _random.NextUniform(0.35, 0.6);
         Colour ground = At(centre), colour = Near(ground, contrast, 0);
-        bool outline = _random.NextInt(5) == 0;
+        bool outline = _random.NextInt(8) == 0;
         double half = _random.NextUniform(0.7, 1.3); // of the line's width
         double shading = _random.NextUniform(-0.12, 0.12);
         var light = Direction();
@@ -111,7 +116,7 @@ internal sealed class ShapePainter(int side)
     /// <summary>Turns, squeezes, scales and moves a polygon by random amounts.</summary>
     private Point[] Place(Point[] unit, Point centre, double radius, Point turn)
     {
-        double squeeze = _random.NextUniform(0.72, 1), slant = _random.NextUniform(-0.2, 0.2);
+        double squeeze = _random.NextUniform(0.8, 1), slant = _random.NextUniform(-0.12, 0.12);
         var placed = new Point[unit.Length];
         for (int i = 0; i < unit.Length; i++)
         {
@@ -162,10 +167,10 @@ internal sealed class ShapePainter(int side)
         }
     }
 
-    /// <summary>A direction up to 40 degrees to either side of upright.</summary>
+    /// <summary>A direction up to 27 degrees to either side of upright.</summary>
     private Point Tilt()
     {
-        double sideways = _random.NextUniform(-0.64, 0.64);
+        double sideways = _random.NextUniform(-0.45, 0.45);
         return new Point(Math.Sqrt(1 - (sideways * sideways)), sideways);
     }
 

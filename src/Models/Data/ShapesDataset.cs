@@ -30,7 +30,7 @@ public static class ShapesDataset
     /// Mean and deviation of the default training set, rounded. Fixed, so that a network trained on 500 pictures and one trained on 5,000
     /// see test pictures alike.
     /// </summary>
-    public static ChannelStatistics Statistics { get; } = new([0.36f, 0.36f, 0.36f], [0.19f, 0.19f, 0.19f]);
+    public static ChannelStatistics Statistics { get; } = new([0.31f, 0.31f, 0.31f], [0.19f, 0.19f, 0.19f]);
 
     /// <summary>Draws training pictures.</summary>
     public static ImageDataset Train(int count = DefaultTrainCount, ulong seed = DefaultSeed) => Draw("shapes train", count, seed, Streams);
