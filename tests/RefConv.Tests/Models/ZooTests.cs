@@ -193,6 +193,7 @@ public sealed class ZooTests : DeviceTest
         Assert.Contains("Did you mean 'resnet18'?", Message(new("resnet-18")));
         Assert.Contains("Known are mobilenet_v1, mobilenet_v2, resnet18.", Message(new("alexnet")));
         Assert.Contains("at least 2 classes", Message(new("resnet18") { Classes = 1 }));
+        Assert.Contains("1,000,000 are the most", Message(new("resnet18") { Classes = 2_000_000_000 }));
         Assert.Contains("width multiplier", Message(new("resnet18") { Width = 0 }));
         Assert.Contains("width multiplier", Message(new("resnet18") { Width = double.NaN }));
         Assert.Contains("not possible", Message(new("resnet18") { ImageSize = 0 }));
