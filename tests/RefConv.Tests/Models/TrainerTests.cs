@@ -197,7 +197,7 @@ public sealed class TrainerTests : DeviceTest
     }
 
     [Theory]
-    [InlineData("epochs", 0)]
+    [InlineData("number of epochs", 0)]
     [InlineData("batch size", 0)]
     [InlineData("learning rate", 0)]
     [InlineData("learning rate", double.NaN)]
@@ -211,7 +211,7 @@ public sealed class TrainerTests : DeviceTest
     {
         var recipe = what switch
         {
-            "epochs" => Short with { Epochs = (int)value },
+            "number of epochs" => Short with { Epochs = (int)value },
             "batch size" => Short with { BatchSize = (int)value },
             "learning rate" => Short with { LearningRate = value },
             "warm-up" => Short with { WarmupEpochs = value },
