@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using RefConv.Cli.Commands;
 using RefConv.Layers;
 using RefConv.Models;
@@ -39,7 +40,7 @@ internal static class Program
             root.Add(command);
         }
         var parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0 && !args.Any(a => a is "--help" or "-h" or "-?"))
+        if (parsed.Errors.Count > 0 || UnknownWord(parsed) != null)
         {
             Console.Error.WriteLine($"refconv: {Complaint(parsed)}");
             return Misused;
@@ -65,9 +66,8 @@ internal static class Program
     private static string Complaint(ParseResult parsed)
     {
         var command = parsed.CommandResult.Command;
-        if (parsed.UnmatchedTokens.Count > 0)
+        if (UnknownWord(parsed) is { } token)
         {
-            string token = parsed.UnmatchedTokens[0];
             IEnumerable<string> known = token.StartsWith('-')
                 ? command.Options.Select(o => o.Name).Append("--help")
                 : command.Subcommands.Select(c => c.Name);
@@ -75,7 +75,29 @@ internal static class Program
             string help = $" See `refconv {(command is RootCommand ? "" : command.Name + " ")}--help`.";
             return $"there is no {kind} '{token}'.{Suggest.Offer(token, known)}{help}";
         }
-        return $"{OneLine(parsed.Errors[0].Message)} See `refconv {(command is RootCommand ? "" : command.Name + " ")}--help`.";
+        return $"{NotANumber(parsed.Errors[0]) ?? OneLine(parsed.Errors[0].Message)} See `refconv {(command is RootCommand ? "" : command.Name + " ")}--help`.";
+    }
+
+    /// <summary>
+    /// The first word that nothing on this command line takes. A mistyped option counts even where the parser took it for the FILE of the command,
+    /// or where help was asked for, which makes it overlook mistakes.
+    /// </summary>
+    private static string? UnknownWord(ParseResult parsed) =>
+        parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(a => a.Tokens).Select(t => t.Value).Concat(parsed.UnmatchedTokens)
+            .FirstOrDefault(word => word.StartsWith("--", StringComparison.Ordinal)) ?? parsed.UnmatchedTokens.FirstOrDefault();
+
+    /// <summary>What the parser says of a number that is none, without the names of .NET types.</summary>
+    private static string? NotANumber(ParseError error)
+    {
+        var result = error.SymbolResult is ArgumentResult argument ? argument.Parent : error.SymbolResult;
+        if (result is not OptionResult { Tokens: [var token, ..], Option: var option }) return null;
+        string? range = (Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType) switch
+        {
+            var t when t == typeof(int) => $"up to {int.MaxValue:N0}",
+            var t when t == typeof(ulong) => "not below 0",
+            _ => null,
+        };
+        return range == null ? null : $"{option.Name} takes a whole number ({range}), not '{token.Value}'.";
     }
 
     private static string OneLine(string text) => text.ReplaceLineEndings(" ");

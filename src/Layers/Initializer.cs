@@ -19,7 +19,10 @@ public sealed class Initializer(Device device, ulong seed = 0)
     public ulong Seed { get; } = seed;
 
     /// <summary>A stream for the next layer.</summary>
-    public RandomStream NextStream() => new(Seed, ++_layers);
+    public RandomStream NextStream() => new(Seed, NextLayer());
+
+    /// <summary>The number of the next layer: the same in every model of an architecture, whatever the seed.</summary>
+    internal ulong NextLayer() => ++_layers;
 
     /// <summary>Uniform in ±bound, in PyTorch's element order.</summary>
     public static void Uniform(Parameter parameter, double bound, RandomStream random) =>

@@ -51,17 +51,7 @@ public static class ModelFile
         using var file = SafeTensorsFile.Open(path);
         var header = ReadHeader(file);
         data = header.Data;
-        Model model;
-        try
-        {
-            var init = new Initializer(device);
-            model = Zoo.Create(header.Spec, init);
-            if (header.Form is { } form) model = model.ExpandAs(form);
-        }
-        catch (ArgumentException e)
-        {
-            throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
-        }
+        var model = Build(path, header, device);
         try
         {
             StateDict.Load(model, Entries(file, OptimizerPrefix), strict: true, source: path);
@@ -99,7 +89,26 @@ public static class ModelFile
 
     internal static IReadOnlyDictionary<string, StateEntry> Entries(SafeTensorsFile file, string exceptPrefix) => file.Entries
         .Where(e => !e.Name.StartsWith(exceptPrefix, StringComparison.Ordinal))
-        .ToDictionary(e => e.Name, e => new StateEntry(new Shape([.. e.Shape.Select(s => checked((int)s))]), () => file.Read(e.Name)));
+        .ToDictionary(e => e.Name, e => new StateEntry(new Shape([.. e.Shape.Select(size => Axis(file, e.Name, size))]), () => file.Read(e.Name)));
+
+    private static int Axis(SafeTensorsFile file, string name, long size) => size <= int.MaxValue
+        ? (int)size
+        : throw new FileFormatException(file.Path, $"tensor '{name}' has an axis of {size}, more than any model here has. Is it the right file?");
+
+    private static Model Build(string path, Header header, Device device)
+    {
+        Model? plain = null;
+        try
+        {
+            plain = Zoo.Create(header.Spec, new Initializer(device));
+            return header.Form is { } form ? plain.ExpandAs(form) : plain;
+        }
+        catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException)
+        {
+            plain?.Dispose();
+            throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
+        }
+    }
 
     private static IEnumerable<SafeTensorsEntry> StateEntries(Model model)
     {
@@ -125,9 +134,11 @@ public static class ModelFile
         {
             throw new FileFormatException(file.Path, $"the description of the model in it is damaged ({e.Message}). Use another copy of the file.", e);
         }
-        if (header?.Spec is null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
+        if (header?.Spec?.Architecture is null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
         if (header.Version > Version)
             throw new FileFormatException(file.Path, $"the file was written by a newer version of this tool (format {header.Version}, this one reads up to {Version}). Update the tool.");
+        if (header.Form is { } form && (form.Method is null || form.Options is null || form.Layers is null || form.Layers.Contains(null!)))
+            throw new FileFormatException(file.Path, "the description of the model in it is damaged (its training form lacks a part). Use another copy of the file.");
         return header;
     }
 

@@ -20,9 +20,9 @@ public sealed class Tape : IDisposable
     private readonly HashSet<DeviceBuffer> _retained = [];
     private bool _disposed, _walked;
 
-    private Tape(bool differentiates, bool isTrace, long step = 0)
+    private Tape(bool differentiates, bool isTrace, long step = 0, ulong? seed = null)
     {
-        Step = step;
+        (Step, Seed) = (step, seed);
         Differentiates = differentiates;
         IsTrace = isTrace;
         _outer = s_current;
@@ -46,10 +46,17 @@ public sealed class Tape : IDisposable
     /// <summary>Which training step this is: dropout draws another mask for every step.</summary>
     public long Step { get; }
 
+    /// <summary>
+    /// The run's seed, if one was given: dropout then draws its masks from it and not from the seed its layer was made with, which a model
+    /// read back from a file does not have.
+    /// </summary>
+    public ulong? Seed { get; }
+
     /// <summary>A tape that can compute gradients.</summary>
     /// <param name="step">The training step, for a run that must be repeatable; left out, the process counts.</param>
-    public static Tape Train(long? step = null) =>
-        new(differentiates: true, isTrace: false, step ?? Interlocked.Increment(ref s_steps));
+    /// <param name="seed">The run's seed; left out, every layer has its own.</param>
+    public static Tape Train(long? step = null, ulong? seed = null) =>
+        new(differentiates: true, isTrace: false, step ?? Interlocked.Increment(ref s_steps), seed);
 
     /// <summary>A tape that records nothing: results can be released early, and there is no backward pass.</summary>
     public static Tape Inference() => new(differentiates: false, isTrace: false);

@@ -25,8 +25,8 @@ internal static class EvalCommand
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var model = ModelFile.Load(parsed.GetValue(file)!, where);
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
-            // Only the test pictures are used; the training set is opened for its normalisation.
-            var source = DataSource.Open(parsed.GetValue(data)!, null, parsed.GetValue(limit));
+            // Only the test pictures are used; of the training set only the normalisation, which does not depend on the limit.
+            var source = DataSource.Open(parsed.GetValue(data)!, trainLimit: 1, parsed.GetValue(limit));
             long started = System.Diagnostics.Stopwatch.GetTimestamp();
             var result = Evaluator.Evaluate(model, source.Test, parsed.GetValue(batch), cancellation: cancellation);
             double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;

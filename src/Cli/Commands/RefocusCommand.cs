@@ -45,6 +45,7 @@ internal static class RefocusCommand
             var method = new RefConvMethod(options);
             var settings = recipe.Read(parsed);
             settings.Validate();
+            TrainingRun.CheckStop(parsed.GetValue(stopAfter));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             string file = parsed.GetValue(from)!;
             using var model = ModelFile.Load(file, where);

@@ -28,10 +28,14 @@ internal static class TrainCommand
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
-            if (parsed.GetValue(stopAfter) is < 1) throw new ArgumentException("--stop-after must be at least 1 epoch.");
+            TrainingRun.CheckStop(parsed.GetValue(stopAfter));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             if (parsed.GetValue(resume) is { } run)
             {
+                // What the run has fixed cannot be given again: ignoring it would let one believe that it counts.
+                Option[] free = [stopAfter, resume, threads, device, json];
+                if (command.Options.FirstOrDefault(o => !free.Contains(o) && parsed.GetResult(o) is { Implicit: false }) is { } given)
+                    throw new ArgumentException($"{given.Name} cannot be given with --resume: recipe, data and folder are those of the run.");
                 var folder = new RunFolder(run);
                 using var trainer = Trainer.Resume(folder, where);
                 if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
@@ -51,6 +55,11 @@ internal static class TrainCommand
 /// <summary>What <c>train</c> and <c>refocus</c> have in common once the model stands.</summary>
 internal static class TrainingRun
 {
+    public static void CheckStop(int? stopAfter)
+    {
+        if (stopAfter is < 1) throw new ArgumentException($"--stop-after must be at least 1 epoch; it is {stopAfter}.");
+    }
+
     public static int Start(Output output, Model model, DataSource data, RunState state, string? path, int? stopAfter, CancellationToken cancellation)
     {
         path ??= Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{state.Kind}-{i}")).First(p => !Path.Exists(p));

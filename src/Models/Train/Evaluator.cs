@@ -61,7 +61,8 @@ public static class Evaluator
             float own = s[label];
             for (int j = 0; j < classes; j++)
             {
-                if (s[j] > own || (s[j] == own && j < label) || float.IsNaN(s[j])) rank++;
+                if (s[j] > own || (s[j] == own && j < label)) rank++;
+                else if (float.IsNaN(s[j])) rank = classes + k; // never a hit; adding ranks cannot undo it
             }
             if (rank < k && !float.IsNaN(own)) correct++;
         }

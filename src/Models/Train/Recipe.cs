@@ -49,7 +49,7 @@ public sealed record Recipe
     /// <exception cref="ArgumentException">One does not; the message says which and what it may be.</exception>
     public void Validate()
     {
-        Check(Epochs >= 1, "epochs", Epochs, "at least 1");
+        Check(Epochs >= 1, "number of epochs", Epochs, "at least 1");
         Check(BatchSize >= 1, "batch size", BatchSize, "at least 1");
         Check(LearningRate > 0 && double.IsFinite(LearningRate), "learning rate", LearningRate, "above 0");
         Check(WarmupEpochs >= 0 && WarmupEpochs <= Epochs, "warm-up", WarmupEpochs, $"between 0 and the {Epochs} epochs");

@@ -68,12 +68,12 @@ public sealed class RunFolder
     {
         if (!File.Exists(LastFile))
             throw new FileNotFoundException($"'{Path}' holds no run to go on with: there is no last.safetensors in it. Give the folder that train --out made.");
-        var model = ModelFile.Load(LastFile, device);
         using var file = SafeTensorsFile.Open(LastFile);
         if (!file.Metadata.TryGetValue(StateKey, out string? json))
             throw new FileFormatException(LastFile, "the file holds a model but no state of a run. Give the folder that train --out made.");
+        var state = RunState.FromJson(json, LastFile);
         var velocities = file.Entries.Where(e => e.Name.StartsWith(ModelFile.OptimizerPrefix, StringComparison.Ordinal))
             .ToDictionary(e => e.Name[ModelFile.OptimizerPrefix.Length..], e => file.Read(e.Name));
-        return (model, RunState.FromJson(json, LastFile), velocities);
+        return (ModelFile.Load(LastFile, device), state, velocities);
     }
 }

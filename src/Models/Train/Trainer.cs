@@ -85,8 +85,15 @@ public sealed class Trainer : IDisposable
     public static Trainer Resume(RunFolder folder, Kernels.Device device)
     {
         var (model, state, velocities) = folder.Load(device);
-        var data = DataSource.Open(state.Data, state.Limit, state.TestLimit);
-        return new Trainer(model, data, state, folder, velocities);
+        try
+        {
+            return new Trainer(model, DataSource.Open(state.Data, state.Limit, state.TestLimit), state, folder, velocities);
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Trains until the recipe's end.</summary>
@@ -102,6 +109,7 @@ public sealed class Trainer : IDisposable
         {
             if (!RunEpoch(cancellation))
             {
+                CheckFinite();
                 _folder?.SaveLast(Model, _optimizer, State, _info);
                 return false;
             }
@@ -131,7 +139,9 @@ public sealed class Trainer : IDisposable
             Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
                 State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), rate, batchSize));
         }
+        CheckFinite();
         var test = Evaluator.Evaluate(Model, _data.Test);
+        if (!double.IsFinite(test.Loss)) throw Diverged($"The loss on the test pictures is {test.Loss} after epoch {State.Epoch + 1}");
         var result = new EpochResult(State.Epoch + 1, State.LossSum / steps, State.Correct / ((double)steps * batchSize), test.Loss, test.Accuracy, test.Top5,
             rate, before + Stopwatch.GetElapsedTime(started).TotalSeconds);
         bool best = test.Accuracy > State.BestAccuracy || State.History.Count == 0;
@@ -147,20 +157,32 @@ public sealed class Trainer : IDisposable
         var device = Model.Device;
         using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
         using var labels = Tensor.From(device, batch.Labels, new Shape(batch.Count));
-        using var tape = Tape.Train(step);
+        using var tape = Tape.Train(step, State.Recipe.Seed);
         var logits = Model.Forward(x);
         var loss = logits.CrossEntropy(labels, State.Recipe.LabelSmoothing);
         double value = loss.Item();
         if (!double.IsFinite(value))
-        {
-            string kept = _folder is { } folder && File.Exists(folder.LastFile) ? $" The last good checkpoint is {folder.LastFile}." : "";
-            throw new DivergedException(
-                $"The loss is {value} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4}): training diverged and was stopped.{kept} Try a lower learning rate (--lr) or a longer warm-up (--warmup).");
-        }
+            throw Diverged($"The loss is {value} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4})");
         int correct = Evaluator.CountCorrect(logits.ToArray(), batch.Labels, 1);
         tape.Backward(loss);
         _optimizer.Step(rate);
         _optimizer.ZeroGrad();
         return (value, correct);
+    }
+
+    /// <summary>A step can end with weights that are no numbers though its loss was one. They must not take the place of a good checkpoint.</summary>
+    private void CheckFinite()
+    {
+        foreach (var (name, parameter) in Model.NamedParameters())
+        {
+            if (!parameter.ToArray().All(float.IsFinite))
+                throw Diverged($"'{name}' holds values that are no finite numbers after step {State.StepInEpoch} of epoch {State.Epoch + 1}");
+        }
+    }
+
+    private DivergedException Diverged(string what)
+    {
+        string kept = _folder is { } folder && File.Exists(folder.LastFile) ? $" The last good checkpoint is {folder.LastFile}." : "";
+        return new($"{what}: training diverged and was stopped.{kept} Try a lower learning rate (--lr) or a longer warm-up (--warmup).");
     }
 }

@@ -12,6 +12,9 @@ public static class Zoo
         ["resnet18"] = (spec, init) => new ResNet(spec, init, [2, 2, 2, 2]),
     };
 
+    // Far above what anyone asks for on purpose: a damaged file or a slip of the hand is told at once, not when memory runs out.
+    private const int MostClasses = 1_000_000, MostChannels = 10_000, MostPixels = 100_000;
+
     /// <summary>Names that <see cref="Create"/> knows.</summary>
     public static IReadOnlyCollection<string> Names => Architectures.Keys;
 
@@ -21,9 +24,9 @@ public static class Zoo
     {
         if (!Architectures.TryGetValue(spec.Architecture, out var create))
             throw new ArgumentException($"There is no architecture '{spec.Architecture}'.{Suggest.Offer(spec.Architecture, Names)} Known are {string.Join(", ", Names)}.");
-        if (spec.Classes < 2) throw new ArgumentException($"A classifier needs at least 2 classes; {spec.Classes} were asked for.");
+        if (spec.Classes is < 2 or > MostClasses) throw new ArgumentException($"A classifier needs at least 2 classes, and {MostClasses:N0} are the most; {spec.Classes} were asked for.");
         if (!(spec.Width > 0 && spec.Width <= 16)) throw new ArgumentException($"The width multiplier must be above 0 and at most 16; it is {spec.Width}.");
-        if (spec.InChannels < 1 || spec.ImageSize < 1) throw new ArgumentException($"Images of {spec.ImageSize} pixels and {spec.InChannels} channels are not possible.");
+        if (spec.InChannels is < 1 or > MostChannels || spec.ImageSize is < 1 or > MostPixels) throw new ArgumentException($"Images of {spec.ImageSize} pixels and {spec.InChannels} channels are not possible.");
         return create(spec, init);
     }
 

@@ -29,13 +29,20 @@ public static class AtomicFile
         bool done = false;
         try
         {
-            using (var stream = Open(path, temporary, direct ? FileMode.Open : FileMode.CreateNew))
+            var stream = Open(path, temporary, direct ? FileMode.Open : FileMode.CreateNew);
+            try
             {
                 var guarded = new GuardedStream(stream, path);
                 write(guarded);
                 guarded.Flush();
                 if (!direct) Guard(path, () => stream.Flush(flushToDisk: true));
             }
+            catch
+            {
+                Abandon(stream);
+                throw;
+            }
+            Guard(path, stream.Dispose);
             if (!direct) Guard(path, () => File.Move(temporary, target, overwrite: true));
             done = true;
         }
@@ -71,6 +78,19 @@ public static class AtomicFile
         FileStream? stream = null;
         Guard(path, () => stream = new FileStream(temporary, mode, FileAccess.Write, FileShare.None, 1 << 16));
         return stream!;
+    }
+
+    /// <summary>Closes a file that could not be written. Closing tries once more to write what is buffered, and its error would hide the first one.</summary>
+    private static void Abandon(FileStream stream)
+    {
+        try
+        {
+            stream.Dispose();
+        }
+        catch (IOException)
+        {
+            // Known already.
+        }
     }
 
     private static void Delete(string temporary)

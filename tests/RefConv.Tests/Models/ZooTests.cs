@@ -1,0 +1,262 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using RefConv.Kernels;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Analysis;
+using RefConv.Optim;
+
+namespace RefConv.Tests.Models;
+
+/// <summary>The architectures: their published counts, PyTorch's names, and the scores PyTorch computes with the same weights.</summary>
+public sealed class ZooTests : DeviceTest
+{
+    /// <summary>What an architecture has at ImageNet size, refocused at map_k = 3.</summary>
+    /// <param name="Parameters">Weights of the plain model.</param>
+    /// <param name="Macs">Multiply-adds of one image of 224×224.</param>
+    /// <param name="Convs">Convolutions larger than 1×1.</param>
+    /// <param name="Frozen">Their weights.</param>
+    /// <param name="Refocus">Refocus weights.</param>
+    /// <param name="RefocusMacs">Multiply-adds of all transforms, a step.</param>
+    public sealed record Counts(long Parameters, long Macs, int Convs, long Frozen, long Refocus, long RefocusMacs);
+
+    /// <summary>
+    /// Parameters and MACs as PyTorch counts them in torchvision's models (MobileNetV1: its authors' repository);
+    /// refocus weights Cin·Cout·k², their transform k²·K² for every pair of channels.
+    /// </summary>
+    public static TheoryData<string, Counts> Published => new()
+    {
+        { "mobilenet_v1", new(4_231_976, 568_740_352, 14, 45_504, 25_114_464, 226_030_176) },
+        { "mobilenet_v2", new(3_504_872, 300_774_272, 18, 65_088, 40_611_168, 365_500_512) },
+        { "resnet18", new(11_689_512, 1_814_073_344, 17, 10_994_880, 10_987_200, 98_953_920) },
+    };
+
+    /// <summary>Names of the convolutions larger than 1×1, and of nothing else.</summary>
+    private static readonly Dictionary<string, string> LargeConvs = new()
+    {
+        ["mobilenet_v1"] = @"^model\.\d+\.0$",
+        ["mobilenet_v2"] = @"^features\.0\.0$|^features\.1\.conv\.0\.0$|^features\.([2-9]|1[0-7])\.conv\.1\.0$",
+        ["resnet18"] = @"^conv1$|^layer\d\.\d\.conv[12]$",
+    };
+
+    [Theory]
+    [MemberData(nameof(Published))]
+    public void CountsAtImageNetSize(string name, Counts expected)
+    {
+        using var model = Zoo.Create(new ModelSpec(name), new Initializer(Cpu));
+        var plain = ModelSummary.Of(model);
+        Assert.Equal((expected.Parameters, expected.Parameters), (plain.TrainParameters, plain.DeployParameters));
+        Assert.Equal((expected.Macs, expected.Macs, 0), (plain.TrainMacs, plain.DeployMacs, plain.TransformMacs));
+        Assert.True(model.Training); // counting leaves the model in the mode it was in
+
+        using var refocused = model.Expand(new RefConvMethod(new RefConvOptions { Init = RefocusInit.Zero }), LayerPolicy.LargerThan1);
+        var layers = refocused.NamedModules().Where(m => m.Module is RefConv2d).Select(m => (RefConv2d)m.Module).ToArray();
+        Assert.Equal(expected.Convs, layers.Length);
+        Assert.Equal(expected.Frozen, layers.Where(l => !l.Basis.Trainable).Sum(l => l.Basis.Data.Length));
+        Assert.Equal(expected.Refocus, layers.Sum(l => l.Map.Data.Length));
+        Assert.Equal(expected.Parameters + expected.Refocus - expected.Frozen, refocused.TrainableParameters().Sum(p => p.Data.Length));
+
+        var summary = ModelSummary.Of(refocused);
+        Assert.Equal(expected.Parameters + expected.Refocus, summary.TrainParameters);
+        Assert.Equal(expected.Parameters, summary.DeployParameters);
+        Assert.Equal((expected.Macs, expected.Macs, expected.RefocusMacs), (summary.TrainMacs, summary.DeployMacs, summary.TransformMacs));
+
+        // The patterns match the large convolutions one for one, and the refocused model says so of itself.
+        string[] convs = [.. model.NamedModules().Where(m => m.Module is Conv2d { KernelSize.H: > 1 }).Select(m => m.Name)];
+        Assert.Equal(convs, model.NamedModules().Where(m => m.Module is Conv2d && Regex.IsMatch(m.Name, LargeConvs[name])).Select(m => m.Name));
+        Assert.Equal(convs, refocused.Form!.Layers);
+    }
+
+    [Fact]
+    public void MobileNetV1HasTheNamesOfItsRepository()
+    {
+        using var model = Zoo.Create(new ModelSpec("mobilenet_v1") { Width = 0.25, Classes = 10 }, new Initializer(Cpu));
+        string[] norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
+        List<string> expected = ["model.0.0.weight", .. norm.Select(n => $"model.0.1.{n}")];
+        for (int i = 1; i <= 13; i++)
+            expected.AddRange([$"model.{i}.0.weight", .. norm.Select(n => $"model.{i}.1.{n}"), $"model.{i}.3.weight", .. norm.Select(n => $"model.{i}.4.{n}")]);
+        expected.AddRange(["fc.weight", "fc.bias"]);
+        Assert.Equal(expected, model.NamedParameters().Select(p => p.Name));
+    }
+
+    [Theory]
+    [InlineData("mobilenet_v2", 314)]
+    [InlineData("resnet18", 122)]
+    public void KeysShapesAndScoresAreTorchvisions(string name, int entries)
+    {
+        // tests/Golden/torchvision_models.py made both files and says how the weights are filled.
+        using var model = Zoo.Create(new ModelSpec(name) { ImageSize = 64 }, new Initializer(Cpu));
+        var parameters = model.NamedParameters().ToArray();
+        string[] keys = File.ReadAllLines(GoldenFile($"{name}.keys.txt"));
+        Assert.Equal(entries, keys.Length);
+        Assert.Equal(keys, parameters.Select(p => string.Join(' ', p.Parameter.TorchShape.Sizes.ToArray().Select(s => s.ToString(CultureInfo.InvariantCulture)).Prepend(p.Name))));
+
+        for (int a = 0; a < parameters.Length; a++) parameters[a].Parameter.FromTorch(Filled(parameters[a].Name, parameters[a].Parameter, a));
+        double[] expected = [.. File.ReadAllText(GoldenFile($"{name}.logits.txt"))
+            .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Select(v => double.Parse(v, CultureInfo.InvariantCulture))];
+        model.Eval();
+        using var x = Tensor.From(Cpu, ToChannelsLast(Golden(3 * 64 * 64, 1000), 1, 3, 64, 64), model.InputShape(1));
+        using var tape = Tape.Inference();
+        float[] scores = model.Forward(x).ToArray();
+        Assert.Equal(expected.Length, scores.Length);
+        double tolerance = 1e-4 * expected.Max(Math.Abs);
+        for (int i = 0; i < scores.Length; i++) Assert.Equal(expected[i], scores[i], tolerance);
+    }
+
+    [Theory]
+    [InlineData(0.25, 250_922)]
+    [InlineData(0.35, 408_938)]
+    [InlineData(0.75, 1_368_234)]
+    [InlineData(1.4, 4_333_706)]
+    public void WidthsOfMobileNetV2AreRoundedAsTorchvisionDoes(double width, long parameters)
+    {
+        using var model = Zoo.Create(new ModelSpec("mobilenet_v2") { Width = width, Classes = 10 }, new Initializer(Cpu));
+        Assert.Equal(parameters, model.ParameterCount());
+    }
+
+    [Theory]
+    [InlineData("mobilenet_v1", 32, 3, 2)]
+    [InlineData("mobilenet_v1", 28, 1, 2)]
+    [InlineData("mobilenet_v2", 32, 3, 4)]
+    [InlineData("mobilenet_v2", 28, 1, 4)]
+    [InlineData("resnet18", 32, 3, 4)]
+    [InlineData("resnet18", 28, 1, 4)]
+    public void SmallImageVariantsKeepMapsChannelsLast(string name, int size, int channels, int lastMap)
+    {
+        using var model = Small(name, Cpu, size, channels);
+        model.Eval();
+        using var x = model.Probe(3);
+        Assert.Equal(new Shape(3, size, size, channels), x.Shape);
+        using var tape = Tape.Trace();
+        var y = model.Forward(x);
+        Assert.Equal(new Shape(3, 10), y.Shape);
+        var maps = tape.Nodes.Select(n => n.Output.Shape).Where(s => s.Rank == 4).ToArray();
+        Assert.Equal((3, size, size), (maps[0][0], maps[0][1], maps[0][2])); // no stride in the stem
+        Assert.All(maps, m => Assert.Equal((3, m[2]), (m[0], m[1])));
+        var last = tape.Nodes.Last(n => n.Kind == "Conv2d").Output.Shape;
+        Assert.Equal((lastMap, lastMap), (last[1], last[2]));
+        Assert.All(tape.Nodes.Where(n => n.Kind == "Conv2d"), n => Assert.Equal(((Conv2d)model.Find(n.Name)).OutChannels, n.Output.Shape[3]));
+        Assert.Equal(y.ToArray(), Scores(model, x)); // giving maps back early changes nothing
+    }
+
+    [Theory]
+    [InlineData("mobilenet_v1")]
+    [InlineData("mobilenet_v2")]
+    [InlineData("resnet18")]
+    public void ATrainedRefocusedModelMergesIntoThePlainOneBitForBit(string name)
+    {
+        // Point 7 of the specification of RefConv: load the baseline, train two steps, merge, load strictly, same scores.
+        using var model = Small(name, Cpu, 32, 3);
+        DrawEverything(model);
+        using var refocused = model.Expand(new RefConvMethod(), LayerPolicy.LargerThan1, seed: 5);
+        var lists = StateDict.Load(refocused, StateDict.Of(model), strict: false);
+        Assert.Equal(refocused.Form!.Layers.Select(l => l + ".convmap.weight").Order(), lists.Missing.Order());
+        Assert.Empty(lists.Unexpected);
+        TrainTwoSteps(refocused);
+        refocused.Eval();
+
+        var (merged, report) = refocused.Merge();
+        using (merged)
+        {
+            Assert.Null(merged.Form);
+            Assert.Equal(0, report.Worst.MaxAbsDifference);
+            Assert.Equal(refocused.Form!.Layers.Append("output"), report.Layers.Select(l => l.Name));
+            Assert.All(report.Layers, l => Assert.InRange(l.MaxAbsValue, 1e-4, 1e6)); // something was compared
+            Assert.Equal(model.NamedParameters().Select(p => p.Name), merged.NamedParameters().Select(p => p.Name));
+            using var fresh = Zoo.Create(model.Spec, new Initializer(Cpu, 99));
+            Assert.True(StateDict.Load(fresh, StateDict.Of(merged), strict: true).IsEmpty);
+            fresh.Eval();
+            using var x = Normal(Cpu, model.InputShape(4), 77);
+            float[] scores = Scores(refocused, x);
+            Assert.Equal(scores, Scores(fresh, x));
+            Assert.NotEqual(scores, Scores(model, x));
+            Assert.True(scores.Max() - scores.Min() > 1e-2);
+        }
+    }
+
+    [Fact]
+    public void OneSeedOneModel()
+    {
+        using Model a = Small("mobilenet_v2", Cpu, 32, 3), b = Small("mobilenet_v2", Cpu, 32, 3), c = Small("mobilenet_v2", Reference, 32, 3);
+        using var other = Zoo.Create(a.Spec, new Initializer(Cpu, 8));
+        Assert.Equal(Values(a), Values(b));
+        Assert.Equal(Values(a), Values(c)); // and on every device
+        Assert.NotEqual(Values(a)[0], Values(other)[0]);
+
+        static float[][] Values(Model model) => [.. model.NamedParameters().Select(p => p.Parameter.ToTorch())];
+    }
+
+    [Fact]
+    public void WhatCannotBeBuiltIsRefusedWithTheReason()
+    {
+        var init = new Initializer(Cpu);
+        Assert.Contains("Did you mean 'resnet18'?", Message(new("resnet-18")));
+        Assert.Contains("Known are mobilenet_v1, mobilenet_v2, resnet18.", Message(new("alexnet")));
+        Assert.Contains("at least 2 classes", Message(new("resnet18") { Classes = 1 }));
+        Assert.Contains("1,000,000 are the most", Message(new("resnet18") { Classes = 2_000_000_000 }));
+        Assert.Contains("width multiplier", Message(new("resnet18") { Width = 0 }));
+        Assert.Contains("width multiplier", Message(new("resnet18") { Width = double.NaN }));
+        Assert.Contains("not possible", Message(new("resnet18") { ImageSize = 0 }));
+
+        string Message(ModelSpec spec) => Assert.Throws<ArgumentException>(() => Zoo.Create(spec, init)).Message;
+    }
+
+    private static string GoldenFile(string name) => Path.Combine(AppContext.BaseDirectory, "Golden", name);
+
+    private static Model Small(string name, Device device, int size, int channels) => Zoo.Create(
+        new ModelSpec(name) { Classes = 10, Width = 0.125, SmallImages = true, ImageSize = size, InChannels = channels }, new Initializer(device, 3));
+
+    private static float[] Scores(Model model, Tensor x)
+    {
+        using var tape = Tape.Inference();
+        return model.Forward(x).ToArray();
+    }
+
+    /// <summary>Weights and norms as no initialiser would make them: fresh norms (0, 1, 1, 0) hide most errors of a merge.</summary>
+    private static void DrawEverything(Model model)
+    {
+        ulong stream = 0;
+        foreach (var (key, parameter) in model.NamedParameters())
+        {
+            var random = new RandomStream(12, ++stream);
+            if (parameter.IsInteger) continue;
+            bool variance = key.EndsWith("running_var", StringComparison.Ordinal), scale = parameter.TorchShape.Rank == 1 && key.EndsWith("weight", StringComparison.Ordinal);
+            double fan = parameter.TorchShape.Rank > 1 ? parameter.TorchShape.Count / (double)parameter.TorchShape[0] : 25;
+            double[] values = new double[parameter.TorchShape.Count];
+            for (int i = 0; i < values.Length; i++)
+            {
+                double z = random.NextNormal();
+                values[i] = variance ? 0.3 + (z * z) : scale ? 1 + (0.3 * z) : z * Math.Sqrt(1 / fan);
+            }
+            parameter.FromTorch(values);
+        }
+    }
+
+    private static void TrainTwoSteps(Model model)
+    {
+        var trained = model.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
+        using var optimizer = new Sgd([new ParameterGroup(trained, 4e-5)], momentum: 0.9);
+        float[][] before = [.. trained.Select(p => p.Parameter.ToArray())];
+        using var labels = Tensor.From(model.Device, (float[])[3, 0, 9, 5], new Shape(4));
+        for (int step = 0; step < 2; step++)
+        {
+            using var x = Normal(model.Device, model.InputShape(4), 40 + (ulong)step);
+            using var tape = Tape.Train(step);
+            tape.Backward(model.Forward(x).CrossEntropy(labels));
+            optimizer.Step(0.05);
+            optimizer.ZeroGrad();
+        }
+        for (int i = 0; i < trained.Length; i++)
+            Assert.False(before[i].AsSpan().SequenceEqual(trained[i].Parameter.ToArray()), $"{trained[i].Name} did not move");
+    }
+
+    /// <summary>The filling of torchvision_models.py.</summary>
+    private static double[] Filled(string key, Parameter parameter, int a)
+    {
+        double[] f = Golden(parameter.TorchShape.Count, a);
+        double scale = parameter.TorchShape.Rank > 1 ? Math.Sqrt(24.0 / (parameter.TorchShape.Count / parameter.TorchShape[0])) : 0;
+        return [.. f.Select(v => parameter.IsInteger ? 0 : scale > 0 ? v * scale
+            : key.EndsWith("running_var", StringComparison.Ordinal) ? Math.Abs(v) + 0.5
+            : key.EndsWith("weight", StringComparison.Ordinal) ? 1 + (v / 2) : v / 5)];
+    }
+}
