@@ -126,11 +126,17 @@ public sealed class TrainerTests : DeviceTest
     [Fact]
     public void TheBestEpochIsKeptBesideTheLast()
     {
-        string path = _folder.File("run");
-        Start(Cpu, "mobilenet_v1", false, Short with { Epochs = 6, LearningRate = 0.2 }, path);
-        var history = History(path);
+        // A run whose last epoch is its best would show nothing: take the first seed whose run is not like that.
+        string path = "";
+        IReadOnlyList<EpochResult> history = [];
+        for (ulong seed = 1; history.Count == 0 || history.Max(h => h.Accuracy) == history[^1].Accuracy; seed++)
+        {
+            Assert.True(seed <= 8, "of eight runs each ended with its best epoch");
+            path = _folder.File($"run{seed}");
+            Start(Cpu, "mobilenet_v1", false, Short with { Epochs = 6, LearningRate = 0.2, Seed = seed }, path);
+            history = History(path);
+        }
         var best = history.MaxBy(h => h.Accuracy)!; // the first of equals
-        Assert.NotEqual(best.Accuracy, history[^1].Accuracy); // or the test would show nothing
         var run = new RunFolder(path);
         using Model last = ModelFile.Load(run.LastFile, Cpu, out var info), top = ModelFile.Load(run.BestFile, Cpu);
         var evaluation = Evaluator.Evaluate(top, Pictures.Test);
