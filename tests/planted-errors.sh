@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Plants one error at a time in a copy of the sources and checks that a test notices. A line that says SURVIVED is a hole in the tests.
+# Takes about half a minute an error: tests/planted-errors.sh [words that a row must contain]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+copy=$(mktemp -d)
+trap 'git -C "$root" worktree remove --force "$copy"' EXIT
+git -C "$root" worktree add -q --detach "$copy" HEAD
+cd "$copy"
+
+# what goes wrong | file | sed command
+errors=$(cat <<'ROWS'
+batch norm forward: √var + ε instead of √(var + ε), reference|src/Kernels/BatchNorm/BatchNorm.Reference.cs|s/1 \/ Math.Sqrt(variance + g.Epsilon)/1 \/ (Math.Sqrt(variance) + g.Epsilon)/
+batch norm forward: √var + ε instead of √(var + ε), CPU|src/Kernels/BatchNorm/BatchNorm.Cpu.cs|s/1 \/ Math.Sqrt(variance + epsilon)/1 \/ (Math.Sqrt(variance) + epsilon)/
+batch norm evaluation: √var + ε instead of √(var + ε), CPU|src/Kernels/BatchNorm/BatchNorm.Cpu.cs|s/gammas\[c\] \/ Math.Sqrt(variances\[c\] + g.Epsilon)/gammas[c] \/ (Math.Sqrt(variances[c]) + g.Epsilon)/
+batch norm: biased running variance, reference|src/Kernels/BatchNorm/BatchNorm.Reference.cs|s/Math.Max(1, g.Rows - 1)/g.Rows/
+batch norm backward: dγ and dβ swapped in dx, reference|src/Kernels/BatchNorm/BatchNorm.Reference.cs|s/(z - (sumBeta \/ g.Rows) - (xhat \* sumGamma \/ g.Rows))/(z - (sumGamma \/ g.Rows) - (xhat * sumBeta \/ g.Rows))/
+batch norm backward: dγ and dβ swapped in dx, CPU|src/Kernels/BatchNorm/BatchNorm.Cpu.cs|s/inverses\[c\] \* sums.Sum(1)\[c\]/inverses[c] * sums.Sum(0)[c]/
+refocus: group order by position instead of in runs, reference|src/Kernels/Refocus/Refocus.Reference.cs|s/(d \/ g.Groups \* g.Groups) + j, row, column/(d % (g.D \/ g.Groups)) + (j * (g.D \/ g.Groups)), row, column/
+refocus map gradient: kernel and map tap swapped, reference|src/Kernels/Refocus/Refocus.Reference.cs|s/dws\[KernelIndex(g, d, y, x)\] \* b\[KernelIndex(g, (d \/ g.Groups \* g.Groups) + j, row, column)\]/b[KernelIndex(g, d, y, x)] * dws[KernelIndex(g, (d \/ g.Groups * g.Groups) + j, row, column)]/
+refocus basis gradient: shortcut forgotten, reference|src/Kernels/Refocus/Refocus.Reference.cs|s/double sum = shortcut ? [^;]*;/double sum = 0;/
+refocus: group order by position instead of in runs, CPU|src/Kernels/Refocus/Refocus.Cpu.cs|s/group = d \/ g.Groups;/group = d % (g.D \/ g.Groups);/
+linear backward: x and dy swapped in dW|src/Tensor/Ops/LinearOp.cs|s/_x.Data, dy, Gradient(_w/dy, _x.Data, Gradient(_w/
+multiply backward: own factor instead of the other|src/Tensor/Ops/ElementwiseOps.cs|s/kernels.Multiply(dy, _b.Data, Gradient(_a/kernels.Multiply(dy, _a.Data, Gradient(_a/
+convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
+sum: gradient handed on to both terms|src/Tensor/Op.cs|s/if (Output.TryMoveGradientTo(input)) return;/if (Output.TryMoveGradientTo(input)) { }/
+cross-entropy backward: target added instead of taken away, CPU|src/Kernels/SoftmaxCrossEntropy/SoftmaxCrossEntropy.Cpu.cs|s/((p\[hit\] - peak) \* scale)/((p[hit] + peak) * scale)/
+SGD: weight decay on the velocity's sign, CPU|src/Kernels/SgdStep/SgdStep.Cpu.cs|s/(float)g.WeightDecay)/(float)-g.WeightDecay)/
+schedule: cosine starts again after the end|src/Optim/Schedules.cs|s/Math.Min(1, (step - warmupSteps) \/ (double)rest)/(step - warmupSteps) \/ (double)rest/
+basis cache: a new basis is not noticed|src/Layers/Reparam/RefConv2d.cs|s/_unfoldedVersion != Basis.Version/_unfoldedVersion < 0/
+merge in training mode|src/Layers/Reparam/Reparameterization.cs|s/m.Module.Training)/m.Module.Training \&\& m.Name == "none")/
+basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
+ROWS
+)
+survived=0
+while IFS='|' read -r what file command; do
+  [[ $# -gt 0 && "$what" != *"$*"* ]] && continue
+  sed -i "$command" "$file"
+  if git diff --quiet; then
+    verdict="NOT PLANTED (the source has changed: mend this row)"
+    survived=$((survived + 1))
+  elif ! dotnet build tests/RefConv.Tests -c Release -v quiet --nologo >build.log 2>&1; then
+    verdict="does not compile"
+  elif dotnet test tests/RefConv.Tests -c Release --no-build --nologo \
+      --filter "FullyQualifiedName~KernelConformance|FullyQualifiedName~Tests.Engine|FullyQualifiedName~Tests.Layers" >test.log 2>&1; then
+    verdict="SURVIVED"
+    survived=$((survived + 1))
+  else
+    verdict="caught, $(grep -oE 'Failed: +[0-9]+' test.log | tail -1 | grep -oE '[0-9]+') tests failed"
+  fi
+  echo "$what: $verdict"
+  git checkout -q -- .
+done <<<"$errors"
+exit $((survived > 0))
