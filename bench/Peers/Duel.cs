@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RefConv.Kernels;
 
 namespace RefConv.Bench.Peers;
@@ -19,8 +20,9 @@ internal sealed record Series(string Name)
 /// <param name="Ours">Our times.</param>
 /// <param name="Theirs">PyTorch's, in every way it can run the work.</param>
 /// <param name="Difference">How far the two engines' losses or scores are apart on the same weights.</param>
-/// <param name="Others">Share of the machine's processor time that went to other processes meanwhile; NaN where unknown.</param>
-internal sealed record DuelResult(PeerCase Case, string Form, Series Ours, IReadOnlyList<Series> Theirs, double Difference, double Others)
+/// <param name="Quiet">The samples are of rounds in which nobody else used the machine; false: there were not enough of those.</param>
+/// <param name="Others">Share of the machine's processor time that went to other processes in these rounds; NaN where unknown.</param>
+internal sealed record DuelResult(PeerCase Case, string Form, Series Ours, IReadOnlyList<Series> Theirs, double Difference, bool Quiet, double Others)
 {
     /// <summary>PyTorch at its best.</summary>
     public Series Best => Theirs.MinBy(s => s.Median)!;
@@ -35,10 +37,15 @@ internal sealed record DuelResult(PeerCase Case, string Form, Series Ours, IRead
 /// <summary>Times both engines on a case, alternating sample by sample so that both see the same machine.</summary>
 /// <param name="device">Our device.</param>
 /// <param name="worker">Theirs.</param>
-/// <param name="rounds">Samples of each contestant.</param>
-internal sealed class Duel(Device device, TorchWorker worker, int rounds)
+/// <param name="rounds">Samples of each contestant wanted, in rounds in which nobody else used the machine.</param>
+/// <param name="budget">How long to go on for them.</param>
+internal sealed class Duel(Device device, TorchWorker worker, int rounds, TimeSpan budget)
 {
-    private const double SampleMs = 150, WarmUpMs = 2000;
+    /// <summary>A round is quiet when other processes took at most this share of the processors, and so many quiet rounds make a result.</summary>
+    private const double QuietShare = 0.03;
+    private const int FewestQuiet = 3;
+
+    private const double SampleMs = 150;
 
     /// <summary>
     /// A sample begins when the other engine's threads, which spin for some milliseconds in case more work comes, have gone to sleep.
@@ -78,11 +85,9 @@ internal sealed class Duel(Device device, TorchWorker worker, int rounds)
                 contestants.AddRange(variants.Select(v => new Contestant(form, new Series(v), false, times => worker.Run(form, v, times))));
             }
             foreach (var contestant in contestants) WarmUp(contestant);
-            var load = OtherLoad.Start(worker);
-            for (int round = 0; round < rounds; round++) RunRound(contestants, round);
-            double others = load.Share();
+            var (quiet, others) = RunRounds(contestants);
             return [.. row.Forms.Select(form => new DuelResult(row, form, contestants.Single(c => c.IsOurs && c.Form == form).Series,
-                [.. contestants.Where(c => !c.IsOurs && c.Form == form).Select(c => c.Series)], differences[form], others))];
+                [.. contestants.Where(c => !c.IsOurs && c.Form == form).Select(c => c.Series)], differences[form], quiet, others))];
         }
         finally
         {
@@ -90,6 +95,32 @@ internal sealed class Duel(Device device, TorchWorker worker, int rounds)
             worker.Unload();
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    /// <summary>
+    /// Rounds until enough of them were quiet, or the time is up. Then only the quiet ones count; all of them, if there are next to none.
+    /// </summary>
+    private (bool Quiet, double Others) RunRounds(List<Contestant> contestants)
+    {
+        long started = Stopwatch.GetTimestamp();
+        List<double> others = [];
+        while (others.Count < rounds || (others.Count(IsQuiet) < rounds && Stopwatch.GetElapsedTime(started) < budget))
+        {
+            var load = OtherLoad.Start(worker);
+            RunRound(contestants, others.Count);
+            others.Add(load.Share());
+        }
+        bool quiet = others.Count(IsQuiet) >= Math.Min(FewestQuiet, rounds);
+        if (!quiet) return (false, others.Average());
+        foreach (var contestant in contestants)
+        {
+            double[] kept = [.. contestant.Series.Samples.Where((_, round) => IsQuiet(others[round]))];
+            contestant.Series.Samples.Clear();
+            contestant.Series.Samples.AddRange(kept);
+        }
+        return (true, others.Where(IsQuiet).Average());
+
+        static bool IsQuiet(double share) => !(share > QuietShare); // where it is unknown, all count
     }
 
     /// <summary>One sample of everybody; every round begins with another contestant, so nobody always follows the same one.</summary>
@@ -103,13 +134,9 @@ internal sealed class Duel(Device device, TorchWorker worker, int rounds)
         }
     }
 
-    /// <summary>Runs until code is compiled (ours is compiled twice: quickly, then well) and memory is pooled, and finds how many steps make a sample.</summary>
-    private static void WarmUp(Contestant contestant)
-    {
-        double spent = 0, once = 0;
-        for (int i = 0; i < 5 || spent < WarmUpMs; i++) spent += once = contestant.Run(1);
-        contestant.Times = Math.Max(1, (int)Math.Round(SampleMs / once));
-    }
+    /// <summary>Runs until memory is pooled and code compiled, and finds how many steps make a sample.</summary>
+    private static void WarmUp(Contestant contestant) =>
+        contestant.Times = Math.Max(1, (int)Math.Round(SampleMs / OwnEngine.WarmUp(contestant.Run, contestant.IsOurs)));
 
     /// <summary>The largest relative difference of loss or scores.</summary>
     private static double Compare(PeerCase row, string form, Dictionary<string, CheckedValue> ours, Dictionary<string, double> theirs)

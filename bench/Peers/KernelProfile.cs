@@ -6,7 +6,6 @@ namespace RefConv.Bench.Peers;
 /// <summary>Where the time of our side's step goes: kernels and kinds by share, parts of the step, and what is spent outside kernels.</summary>
 internal static class KernelProfile
 {
-    private const int WarmUpSteps = 15;
     private const string Outside = "(outside kernels)";
 
     /// <summary>A line of the table.</summary>
@@ -23,7 +22,7 @@ internal static class KernelProfile
     /// <param name="row">The case.</param>
     /// <param name="form">Plain or RefConv.</param>
     /// <param name="threads">0 for all cores.</param>
-    /// <param name="steps">Steps to take medians over.</param>
+    /// <param name="steps">Steps to run; medians are over the faster half of them, the less disturbed one.</param>
     /// <param name="byShape">A line for every geometry.</param>
     public static void Print(PeerCase row, string form, int threads, int steps, bool byShape)
     {
@@ -41,16 +40,17 @@ internal static class KernelProfile
             sum.Flops += call.Flops;
             sum.Bytes += 4.0 * call.Elements;
         };
-        engine.Run(WarmUpSteps);
-        List<Dictionary<Key, Sum>> profile = [];
-        List<double> wall = [];
+        OwnEngine.WarmUp(engine.Run);
+        List<(double Wall, Dictionary<Key, Sum> Sums)> profile = [];
+        var load = OtherLoad.Start();
         for (int i = 0; i < steps; i++)
         {
             current = [];
-            wall.Add(engine.Run(1));
-            profile.Add(current);
+            profile.Add((engine.Run(1), current));
         }
-        Print($"{row.Name} {form}: {row.Spec}, batch {row.Batch}, {device.Description}, medians of {steps} steps", profile, wall);
+        var faster = profile.OrderBy(p => p.Wall).Take((steps + 1) / 2).ToArray();
+        string title = $"{row.Name} {form}: {row.Spec}, batch {row.Batch}, {device.Description}\nmedians of the faster half of {steps} steps; other processes took {load.Share():P0} of the machine";
+        Print(title, [.. faster.Select(p => p.Sums)], [.. faster.Select(p => p.Wall)]);
     }
 
     private static void Print(string title, List<Dictionary<Key, Sum>> steps, List<double> wall)

@@ -7,17 +7,17 @@ namespace RefConv.Bench.Peers;
 internal sealed class OtherLoad
 {
     private const string Source = "/proc/stat";
-    private readonly TorchWorker _worker;
+    private readonly TorchWorker? _worker;
     private readonly long _started = Stopwatch.GetTimestamp();
     private readonly double _all, _own;
 
-    private OtherLoad(TorchWorker worker)
+    private OtherLoad(TorchWorker? worker)
     {
         _worker = worker;
         (_all, _own) = (BusySeconds(), OwnSeconds());
     }
 
-    public static OtherLoad Start(TorchWorker worker) => new(worker);
+    public static OtherLoad Start(TorchWorker? worker = null) => new(worker);
 
     /// <summary>Processor time of other processes since the start, of all there was.</summary>
     public double Share()
@@ -29,7 +29,7 @@ internal sealed class OtherLoad
     private double OwnSeconds()
     {
         using var self = Process.GetCurrentProcess();
-        return (self.TotalProcessorTime + _worker.ProcessorTime).TotalSeconds;
+        return (self.TotalProcessorTime + (_worker?.ProcessorTime ?? TimeSpan.Zero)).TotalSeconds;
     }
 
     /// <summary>First line: user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of a second of all processors together.</summary>

@@ -26,6 +26,13 @@ internal sealed class OwnEngine : IDisposable
     /// <summary>The same on both sides; the worker is told.</summary>
     public const double LearningRate = 0.01, Momentum = 0.9, WeightDecay = 1e-4;
 
+    /// <summary>
+    /// The runtime compiles a method quickly at first, and well when it was called 30 times: a kernel that a step calls once gets there
+    /// after 30 steps and until then can be ten times slower.
+    /// </summary>
+    private const int WarmUpSteps = 40, PeerWarmUpSteps = 5;
+    private const double WarmUpMs = 2000;
+
     private const ulong Seed = 7;
     private readonly PeerCase _case;
     private readonly Model _model;
@@ -63,6 +70,14 @@ internal sealed class OwnEngine : IDisposable
 
         static Shape Torch(Shape s) => new(s[0], s[3], s[1], s[2]);
         static IEnumerable<long> Long(Shape s) => s.Sizes.ToArray().Select(v => (long)v);
+    }
+
+    /// <summary>Runs until nothing gets faster by itself any more; milliseconds of one step at the end.</summary>
+    public static double WarmUp(Func<int, double> run, bool compilesAsItRuns = true)
+    {
+        double spent = 0, once = 0;
+        for (int i = 0; i < (compilesAsItRuns ? WarmUpSteps : PeerWarmUpSteps) || spent < WarmUpMs; i++) spent += once = run(1);
+        return once;
     }
 
     /// <summary>Does the work so many times; milliseconds of one.</summary>

@@ -10,7 +10,13 @@ internal static class Program
 {
     private static readonly Option<int> Threads = new("--threads") { Description = "Threads of both engines; 0 for all cores.", HelpName = "N" };
     private static readonly Option<string> Only = new("--only") { Description = "Cases whose name contains this text.", DefaultValueFactory = _ => "", HelpName = "SUBSTRING" };
-    private static readonly Option<int> Rounds = new("--rounds") { Description = "Samples of each contestant; with --profile steps.", DefaultValueFactory = _ => 15, HelpName = "N" };
+    private static readonly Option<int> Rounds = new("--rounds") { Description = "Samples of each contestant wanted; with --profile steps.", DefaultValueFactory = _ => 15, HelpName = "N" };
+    private static readonly Option<int> Budget = new("--budget")
+    {
+        Description = "Seconds a case may go on for rounds in which nobody else used the machine.",
+        DefaultValueFactory = _ => 60,
+        HelpName = "SECONDS",
+    };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the result as JSON instead of a table." };
     private static readonly Option<string?> Out = new("--out") { Description = "Also write the result there, as JSON.", HelpName = "FILE" };
     private static readonly Option<bool> List = new("--list") { Description = "Print the cases and time nothing." };
@@ -34,7 +40,7 @@ internal static class Program
         Console.OutputEncoding = System.Text.Encoding.UTF8;
         var root = new RootCommand("Times training steps and inference beside PyTorch, alternating sample by sample.")
         {
-            Threads, Only, Rounds, Json, Out, List, Profile, Shapes, Python, Machine,
+            Threads, Only, Rounds, Budget, Json, Out, List, Profile, Shapes, Python, Machine,
         };
         root.SetAction(parsed =>
         {
@@ -66,13 +72,13 @@ internal static class Program
         using var worker = TorchWorker.Start(parsed.GetValue(Python)!, device.Threads);
         if (!$"{worker.Hello["blas"]}".Contains("openblas", StringComparison.Ordinal))
             Console.Error.WriteLine($"peers: PyTorch does not run on OpenBLAS but on {worker.Hello["blas"]}; if that is the reference BLAS the figures flatter us. {TorchWorker.InstallCommand}");
-        string command = $"--threads {device.Threads} --rounds {parsed.GetValue(Rounds)}" + (parsed.GetValue(Only) is { Length: > 0 } only ? $" --only {only}" : "");
+        string command = $"--threads {device.Threads} --rounds {parsed.GetValue(Rounds)} --budget {parsed.GetValue(Budget)}" + (parsed.GetValue(Only) is { Length: > 0 } only ? $" --only {only}" : "");
         var document = Report.Header(parsed.GetValue(Machine)!, device, worker.Hello, command);
         bool json = parsed.GetValue(Json);
         if (!json) Console.WriteLine($"{Report.ToText(document)}\n\n{Report.Heading}");
         var results = new JsonArray();
         document["results"] = results;
-        var duel = new Duel(device, worker, parsed.GetValue(Rounds));
+        var duel = new Duel(device, worker, parsed.GetValue(Rounds), TimeSpan.FromSeconds(parsed.GetValue(Budget)));
         foreach (var row in rows)
         {
             var forms = duel.Run(row);

@@ -30,7 +30,7 @@ internal static class Report
         foreach (var r in forms)
         {
             double[] q = Quartiles(r.Ratios);
-            yield return Text($"{r.Case.Name + (r.Form == PeerCase.Plain ? "" : " " + r.Form),-34} {r.Ours.Median,9:F2} {r.Ours.Fastest,9:F2} {r.Best.Median,9:F2} {r.Best.Fastest,9:F2}  {r.Best.Name,-11} {q[1],6:F2}  {q[0],5:F2}..{q[2],-5:F2} {r.Difference,8:E1} {r.Others,6:P0}");
+            yield return Text($"{r.Case.Name + (r.Form == PeerCase.Plain ? "" : " " + r.Form),-34} {r.Ours.Median,9:F2} {r.Ours.Fastest,9:F2} {r.Best.Median,9:F2} {r.Best.Fastest,9:F2}  {r.Best.Name,-11} {q[1],6:F2}  {q[0],5:F2}..{q[2],-5:F2} {r.Difference,8:E1}  {Rounds(r)}");
         }
         if (forms.Count == 2)
         {
@@ -40,11 +40,14 @@ internal static class Report
     }
 
     public static string Heading { get; } =
-        Text($"{"case",-34} {"ours ms",9} {"fastest",9} {"PyTorch",9} {"fastest",9}  {"its way",-11} {"ratio",6}  {"quartiles",-12} {"differ",8} {"others",6}");
+        Text($"{"case",-34} {"ours ms",9} {"fastest",9} {"PyTorch",9} {"fastest",9}  {"its way",-11} {"ratio",6}  {"quartiles",-12} {"differ",8}  {"rounds"}");
 
     public static string Legend { get; } =
         "ms: median of the samples, one step. ratio: PyTorch over ours round by round, median and quartiles; above 1 ours is faster.\n" +
-        "differ: largest relative difference of loss or scores on the same weights (gradients are compared too). others: processor time that other processes took meanwhile.";
+        "differ: largest relative difference of loss or scores on the same weights (gradients are compared too).\n" +
+        "rounds: how many, and whether the machine was quiet meanwhile or what share of it other processes took.";
+
+    private static string Rounds(DuelResult r) => r.Ours.Samples.Count + (r.Quiet ? " quiet" : Text($", others {r.Others:P0}"));
 
     public static JsonNode ToJson(DuelResult r) => new JsonObject
     {
@@ -56,6 +59,7 @@ internal static class Report
         ["ratio"] = Round(Quartiles(r.Ratios)[1]),
         ["ratioQuartiles"] = new JsonArray(Round(Quartiles(r.Ratios)[0]), Round(Quartiles(r.Ratios)[2])),
         ["difference"] = r.Difference,
+        ["quiet"] = r.Quiet,
         ["othersShare"] = double.IsNaN(r.Others) ? null : Round(r.Others),
     };
 
