@@ -1,0 +1,170 @@
+using System.Diagnostics;
+using RefConv.IO;
+using RefConv.Kernels;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Optim;
+
+namespace RefConv.Bench.Peers;
+
+/// <summary>Parts of a step, for the profile.</summary>
+internal enum Phase
+{
+    Forward,
+    Backward,
+    Optimizer,
+}
+
+/// <summary>A number both engines compute.</summary>
+/// <param name="Value">The number.</param>
+/// <param name="Scale">What its error is relative to.</param>
+internal readonly record struct CheckedValue(double Value, double Scale);
+
+/// <summary>Our side of a case: the model, a batch, and the work on it.</summary>
+internal sealed class OwnEngine : IDisposable
+{
+    /// <summary>The same on both sides; the worker is told.</summary>
+    public const double LearningRate = 0.01, Momentum = 0.9, WeightDecay = 1e-4;
+
+    /// <summary>
+    /// The runtime compiles a method quickly at first, and well when it was called 30 times: a kernel that a step calls once gets there
+    /// after 30 steps and until then can be ten times slower.
+    /// </summary>
+    private const int WarmUpSteps = 40, PeerWarmUpSteps = 5;
+    private const double WarmUpMs = 2000;
+
+    private const ulong Seed = 7;
+    private readonly PeerCase _case;
+    private readonly Model _model;
+    private readonly float[] _images, _labels;
+    private readonly Tensor _x, _y;
+    private readonly Sgd _optimizer;
+
+    public OwnEngine(PeerCase row, string form, Device device)
+    {
+        _case = row;
+        var plain = Zoo.Create(row.Spec, new Initializer(device, Seed));
+        _model = form == PeerCase.RefConv ? plain.Expand(new RefConvMethod(), seed: Seed) : plain;
+        if (form == PeerCase.RefConv) plain.Dispose();
+        var shape = _model.InputShape(row.Batch);
+        var random = new RandomStream(Seed, ulong.MaxValue);
+        _images = [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (float)random.NextNormal())];
+        _labels = [.. Enumerable.Range(0, row.Batch).Select(i => (float)(i % row.Spec.Classes))];
+        _x = Tensor.From(device, _images, shape);
+        _y = Tensor.From(device, _labels, new Shape(row.Batch));
+        _optimizer = new Sgd([new ParameterGroup([.. _model.NamedParameters().Where(p => p.Parameter.Trainable)], WeightDecay)], Momentum);
+        if (row.Work == Work.Infer) SettleStatistics();
+    }
+
+    /// <summary>Told which part of a training step begins.</summary>
+    public Action<Phase>? OnPhase { get; set; }
+
+    /// <summary>Writes weights, images (n, c, h, w) and labels where the worker can read them: a safetensors file.</summary>
+    public void Save(string path)
+    {
+        var entries = StateDict.Of(_model).Select(e => SafeTensorsEntry.FromFloats(e.Key, Long(e.Value.Shape), e.Value.Read())).ToList();
+        var layout = new ParameterLayout(Torch(_x.Shape), Torch(_x.Shape), [0, 2, 3, 1]);
+        entries.Add(SafeTensorsEntry.FromFloats("bench.images", Long(layout.TorchShape), layout.ToTorch<float>(_images)));
+        entries.Add(SafeTensorsEntry.FromFloats("bench.labels", [_labels.Length], _labels));
+        SafeTensorsWriter.Write(path, entries);
+
+        static Shape Torch(Shape s) => new(s[0], s[3], s[1], s[2]);
+        static IEnumerable<long> Long(Shape s) => s.Sizes.ToArray().Select(v => (long)v);
+    }
+
+    /// <summary>Runs until nothing gets faster by itself any more; milliseconds of one step at the end.</summary>
+    public static double WarmUp(Func<int, double> run, bool compilesAsItRuns = true)
+    {
+        double spent = 0, once = 0;
+        for (int i = 0; i < (compilesAsItRuns ? WarmUpSteps : PeerWarmUpSteps) || spent < WarmUpMs; i++) spent += once = run(1);
+        return once;
+    }
+
+    /// <summary>Does the work so many times; milliseconds of one.</summary>
+    public double Run(int times)
+    {
+        long started = Stopwatch.GetTimestamp();
+        for (int i = 0; i < times; i++) Step();
+        return Stopwatch.GetElapsedTime(started).TotalMilliseconds / times;
+    }
+
+    /// <summary>
+    /// What both engines must agree on, by name: the scores; or the loss of a step and, of every parameter's gradient, Σ gᵢ·cos i over its
+    /// elements in PyTorch's order (a number that also changes when elements trade places). Computed on a copy, without dropout, whose
+    /// random numbers differ.
+    /// </summary>
+    /// <remarks>
+    /// Not the losses of later steps: from fresh weights the gradient of a MobileNetV1 is so large that rounding alone moves the second loss
+    /// by several per cent, also between PyTorch's own memory formats.
+    /// </remarks>
+    public Dictionary<string, CheckedValue> Check()
+    {
+        using var model = (Model)_model.Clone();
+        foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
+            model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();
+        if (_case.Work == Work.Infer)
+        {
+            using var inference = Tape.Inference();
+            double[] scores = model.Forward(_x).ToDoubleArray();
+            double largest = scores.Max(Math.Abs);
+            return scores.Select((v, i) => (v, i)).ToDictionary(s => $"score {s.i}", s => new CheckedValue(s.v, largest));
+        }
+        using var tape = Tape.Train();
+        var loss = tape.Retain(model.Forward(_x).CrossEntropy(_y));
+        tape.Backward(loss);
+        var values = new Dictionary<string, CheckedValue> { ["loss"] = new(loss.Item(), 1) };
+        var gradients = model.NamedParameters().Where(p => p.Parameter.Trainable)
+            .Select(p => (p.Name, Values: p.Parameter.Layout.ToTorch<double>(p.Parameter.GradientToDoubleArray()))).ToArray();
+        // Some gradients are zero but for rounding (a bias whose effect the next batch norm takes away): judge those by the others' size.
+        double floor = 1e-4 * gradients.Max(g => Norm(g.Values));
+        foreach (var (name, g) in gradients) values["gradient of " + name] = new(g.Select((v, i) => v * Math.Cos(i)).Sum(), Math.Max(Norm(g), floor));
+        return values;
+
+        static double Norm(double[] v) => Math.Sqrt(v.Sum(x => x * x));
+    }
+
+    public void Dispose()
+    {
+        _optimizer.Dispose();
+        _model.Dispose();
+        _x.Dispose();
+        _y.Dispose();
+    }
+
+    private void Step()
+    {
+        OnPhase?.Invoke(Phase.Forward);
+        if (_case.Work == Work.Infer)
+        {
+            using var inference = Tape.Inference();
+            _model.Forward(_x);
+            return;
+        }
+        using var tape = Tape.Train();
+        var loss = _model.Forward(_x).CrossEntropy(_y);
+        OnPhase?.Invoke(Phase.Backward);
+        tape.Backward(loss);
+        OnPhase?.Invoke(Phase.Optimizer);
+        _optimizer.Step(LearningRate);
+        _optimizer.ZeroGrad();
+    }
+
+    /// <summary>
+    /// Running statistics as after some training. With fresh ones (mean 0, variance 1) the signal of a deep network dies out on the way: the
+    /// scores would be the same for every picture, and comparing them would prove nothing. A variance that starts from 0 is right up to a
+    /// factor of 1 − 0.9ⁿ after n batches.
+    /// </summary>
+    private void SettleStatistics()
+    {
+        foreach (var (_, module) in _model.NamedModules())
+        {
+            if (module is BatchNorm2d norm) norm.RunningVar.FromTorch(new float[norm.Channels]);
+        }
+        for (int i = 0; i < 20; i++)
+        {
+            using var tape = Tape.Inference();
+            _model.Forward(_x);
+        }
+        _model.Eval();
+    }
+}

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""PyTorch's side of the comparison. Started by RefConv.Bench.Peers, which alternates it with our engine.
+
+One JSON object a line on standard input, one answer a line on standard output:
+
+    {"do": "load", "form": F, "work": "train" | "infer", "architecture": ..., "state": FILE, ...} -> {"variants": [...]}
+    {"do": "check", "form": F}                           -> {"values": {NAME: ...}}  loss and gradients, or scores
+    {"do": "run", "form": F, "variant": V, "times": N}   -> {"ms": milliseconds of one}
+    {"do": "unload"}                                     -> {}
+
+The end of the input ends the process. {"error": TEXT} answers what cannot be done.
+"""
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+
+# Answers go to the real standard output; whatever a library prints goes to standard error.
+ANSWERS = os.fdopen(os.dup(1), "w", buffering=1)
+os.dup2(2, 1)
+warnings.filterwarnings("ignore")
+
+
+def answer(**values):
+    ANSWERS.write(json.dumps(values) + "\n")
+
+
+try:
+    import numpy
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    import torchvision
+except ImportError as e:
+    answer(error=str(e))
+    sys.exit(1)
+
+FORMATS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
+
+
+# --------------------------------------------------------------------------- models, under the keys of our state dicts
+class MobileNetV1(nn.Module):
+    BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5 + [(1024, 2), (1024, 1)]
+
+    def __init__(self, classes, width, small):
+        super().__init__()
+        scaled = lambda c: max(8, int(c * width))
+        c = scaled(32)
+        model = [self.block(nn.Conv2d(3, c, 3, 1 if small else 2, 1, bias=False))]
+        for out, stride in self.BLOCKS:
+            model.append(self.block(nn.Conv2d(c, c, 3, stride, 1, groups=c, bias=False), nn.Conv2d(c, scaled(out), 1, bias=False)))
+            c = scaled(out)
+        self.model = nn.Sequential(*model)
+        self.fc = nn.Linear(c, classes)
+
+    @staticmethod
+    def block(*convs):
+        return nn.Sequential(*[layer for c in convs for layer in (c, nn.BatchNorm2d(c.out_channels), nn.ReLU(True))])
+
+    def forward(self, x):
+        return self.fc(self.model(x).mean((2, 3)))
+
+
+def mobilenet_v1(classes, width, small):
+    return MobileNetV1(classes, width, small)
+
+
+def mobilenet_v2(classes, width, small):
+    net = torchvision.models.mobilenet_v2(weights=None, num_classes=classes, width_mult=width)
+    if small:
+        net.features[0][0].stride = (1, 1)
+        net.features[2].conv[1][0].stride = (1, 1)
+    return net
+
+
+def resnet18(classes, width, small):
+    if width != 1:
+        raise ValueError("torchvision's resnet18 has no width multiplier")
+    net = torchvision.models.resnet18(weights=None, num_classes=classes)
+    if small:
+        net.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        net.maxpool = nn.Identity()
+    return net
+
+
+ARCHITECTURES = {"mobilenet_v1": mobilenet_v1, "mobilenet_v2": mobilenet_v2, "resnet18": resnet18}
+
+
+class RefConv2d(nn.Module):
+    """Kernel = W + convmap(W seen as one image of D = out * in / g channels), with W frozen."""
+
+    def __init__(self, conv, map_k=3):
+        super().__init__()
+        out, in_g, k, _ = conv.weight.shape
+        self.conv_args = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        self.register_buffer("weight", conv.weight.detach().clone())
+        d = out * in_g
+        self.convmap = nn.Conv2d(d, d, map_k, 1, map_k // 2, groups=conv.in_channels * out // conv.groups ** 2, bias=False)
+        self.bias = conv.bias
+
+    def forward(self, x):
+        w = self.weight
+        kernel = w + self.convmap(w.reshape(1, -1, *w.shape[2:])).reshape(w.shape)
+        return F.conv2d(x, kernel, self.bias, *self.conv_args)
+
+
+def to_refconv(module):
+    for key, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and child.kernel_size[0] >= 3:
+            setattr(module, key, RefConv2d(child))
+        else:
+            to_refconv(child)
+    return module
+
+
+def read_safetensors(path):
+    with open(path, "rb") as f:
+        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        data = f.read()
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, info in header.items():
+        first, last = info["data_offsets"]
+        tensors[name] = torch.from_numpy(numpy.frombuffer(data[first:last], "<f4").copy()).reshape(info["shape"])
+    return tensors
+
+
+# --------------------------------------------------------------------------- the work
+class Contender:
+    """One form of a case's model, in every way PyTorch can run it."""
+
+    def __init__(self, q):
+        self.q = q
+        self.state = read_safetensors(q["state"])
+        self.images = self.state.pop("bench.images")
+        self.labels = self.state.pop("bench.labels").long()
+        self.ways = {}
+        for name, memory in FORMATS.items():
+            step = self.step(self.build(memory), memory)
+            if q["work"] == "train":
+                self.ways[name] = step
+                continue
+            self.ways["eager " + name] = step
+            try:
+                net, x = self.build(memory), self.images.contiguous(memory_format=memory)
+                frozen = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, x)))
+                frozen(x)
+                self.ways["frozen " + name] = self.infer(frozen, x)
+            except Exception as e:
+                print("# no frozen %s: %s" % (name, e), file=sys.stderr)
+
+    def build(self, memory):
+        q = self.q
+        net = ARCHITECTURES[q["architecture"]](q["classes"], q["width"], q["small"])
+        if q["form"] == "refconv":
+            net = to_refconv(net)
+        net.load_state_dict(self.state)
+        return net.train(q["work"] == "train").to(memory_format=memory)
+
+    def step(self, net, memory):
+        q, x = self.q, self.images.contiguous(memory_format=memory)
+        if q["work"] == "infer":
+            return self.infer(net, x)
+        opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=q["rate"], momentum=q["momentum"], weight_decay=q["decay"])
+
+        def train():
+            opt.zero_grad(set_to_none=True)
+            F.cross_entropy(net(x), self.labels).backward()
+            opt.step()
+        return train
+
+    @staticmethod
+    def infer(net, x):
+        def run():
+            with torch.inference_mode():
+                return net(x)
+        return run
+
+    def check(self):
+        """What both engines must agree on, see OwnEngine.Check. Without dropout, whose random numbers differ."""
+        net = self.build(torch.contiguous_format)
+        for m in net.modules():
+            if isinstance(m, nn.Dropout):
+                m.p = 0.0
+        scores = net(self.images)
+        if self.q["work"] == "infer":
+            return {"score %d" % i: v for i, v in enumerate(scores.flatten().tolist())}
+        loss = F.cross_entropy(scores, self.labels)
+        loss.backward()
+        values = {"loss": loss.item()}
+        for name, p in net.named_parameters():
+            g = p.grad.double().flatten()
+            values["gradient of " + name] = float(g @ torch.arange(g.numel(), dtype=torch.float64).cos())
+        return values
+
+
+def run(step, times):
+    started = time.perf_counter()
+    for _ in range(times):
+        step()
+    return (time.perf_counter() - started) * 1e3 / times
+
+
+def loaded_blas():
+    torch.mm(torch.ones(64, 64), torch.ones(64, 64))  # the library is loaded by now
+    try:
+        with open("/proc/self/maps") as maps:
+            names = {os.path.basename(line.split()[-1]) for line in maps if "blas" in line and ".so" in line}
+    except OSError:
+        names = set()
+    return ", ".join(sorted(names)) or "unknown"
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    torch.manual_seed(0)
+    answer(torch=torch.__version__, torchvision=torchvision.__version__, threads=torch.get_num_threads(), blas=loaded_blas())
+    forms = {}
+    for line in sys.stdin:
+        q = json.loads(line)
+        try:
+            if q["do"] == "load":
+                forms[q["form"]] = Contender(q)
+                answer(variants=list(forms[q["form"]].ways))
+            elif q["do"] == "check":
+                answer(values=forms[q["form"]].check())
+            elif q["do"] == "run":
+                answer(ms=run(forms[q["form"]].ways[q["variant"]], q["times"]))
+            elif q["do"] == "unload":
+                forms.clear()
+                gc.collect()
+                answer()
+            else:
+                answer(error="there is no '%s'" % q["do"])
+        except Exception as e:
+            traceback.print_exc()
+            answer(error="%s: %s" % (type(e).__name__, e))
+
+
+if __name__ == "__main__":
+    main()
