@@ -150,8 +150,8 @@ public sealed class TrainerTests : DeviceTest
     public void AnEasyTaskIsLearnt()
     {
         var data = new DataSource("bars", Bars(80, 1), Bars(40, 2));
-        using var model = Zoo.Create(Spec("mobilenet_v1") with { Classes = 4, ImageSize = 16 }, new Initializer(Cpu, 1));
-        var recipe = Short with { Epochs = 12, BatchSize = 16, LearningRate = 0.1 };
+        using var model = Zoo.Create(Spec("resnet18") with { Classes = 4, ImageSize = 16 }, new Initializer(Cpu, 1));
+        var recipe = Short with { Epochs = 8, BatchSize = 16, LearningRate = 0.1 };
         using var trainer = new Trainer(model, data, State(recipe));
         trainer.Run();
         var (first, last) = (trainer.State.History[0], trainer.State.History[^1]);
