@@ -123,7 +123,7 @@ public sealed class Trainer : IDisposable
     private bool RunEpoch(CancellationToken cancellation)
     {
         long started = Stopwatch.GetTimestamp();
-        double before = State.EpochSeconds, rate = 0;
+        double before = State.EpochSeconds;
         int steps = _loader.BatchesPerEpoch, batchSize = State.Recipe.BatchSize;
         foreach (var batch in _loader.Epoch(State.Epoch, State.StepInEpoch, CancellationToken.None))
         {
@@ -133,14 +133,25 @@ public sealed class Trainer : IDisposable
                 return false;
             }
             long step = (State.Epoch * (long)steps) + State.StepInEpoch;
-            rate = _schedule.At(step);
-            var (loss, correct) = Step(batch, step, rate);
+            double now = _schedule.At(step);
+            var (loss, correct) = Step(batch, step, now);
             State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
             Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
-                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), rate, batchSize));
+                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize));
         }
         CheckFinite();
-        var test = Evaluator.Evaluate(Model, _data.Test);
+        double rate = _schedule.At((State.Epoch * (long)steps) + steps - 1);
+        Evaluation test;
+        try
+        {
+            test = Evaluator.Evaluate(Model, _data.Test, cancellation: cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            // All steps of the epoch are done: going on begins with this evaluation.
+            State = State with { EpochSeconds = before + Stopwatch.GetElapsedTime(started).TotalSeconds };
+            return false;
+        }
         if (!double.IsFinite(test.Loss)) throw Diverged($"The loss on the test pictures is {test.Loss} after epoch {State.Epoch + 1}");
         var result = new EpochResult(State.Epoch + 1, State.LossSum / steps, State.Correct / ((double)steps * batchSize), test.Loss, test.Accuracy, test.Top5,
             rate, before + Stopwatch.GetElapsedTime(started).TotalSeconds);

@@ -21,6 +21,22 @@ public sealed class Gradients : DeviceTest
                 yield return new(typeof(Conv2dOp), name, [x, w, new Shape(w[3])], t => t[0].Conv2d(t[1], t[2], options));
                 yield return new(typeof(Conv2dOp), name + " without bias", [x, w], t => t[0].Conv2d(t[1], null, options));
             }
+            // Read twice: the sum's gradient is there before the operation adds its own. Whoever overwrites it is found here.
+            Shape map = new(2, 4, 4, 6);
+            foreach (int groups in new[] { 1, 2, 6 })
+                yield return new(typeof(Conv2dOp), $"beside a skip, groups {groups}", [map, new(3, 3, 6 / groups, 6)], t => t[0].Add(t[0].Conv2d(t[1], padding: 1, groups: groups)));
+            foreach (bool training in new[] { true, false })
+                yield return new(typeof(BatchNorm2dOp), $"beside a skip, training={training}", [map, new(6), new(6)], t => t[0].Add(Norm(t, training, ActivationKind.ReLU)));
+            yield return new(typeof(LinearOp), "beside a skip", [new(3, 5), new(5, 5)], t => t[0].Add(t[0].Linear(t[1])));
+            yield return new(typeof(ActivationOp), "beside a skip", [map], t => t[0].Add(t[0].Activation(ActivationKind.SiLU)));
+            yield return new(typeof(MultiplyChannelsOp), "beside a skip", [map, new(2, 1, 1, 6)], t => t[0].Add(t[0].Multiply(t[1])));
+            yield return new(typeof(DropoutOp), "beside a skip", [map], t => t[0].Add(t[0].Dropout(0.3, 3, 4)));
+            yield return new(typeof(ChannelShuffleOp), "beside a skip", [map], t => t[0].Add(t[0].ChannelShuffle(3)));
+            yield return new(typeof(Pool2dOp), "beside a skip, average", [map], t => t[0].Add(t[0].AvgPool2d(3, 1, 1)));
+            yield return new(typeof(Pool2dOp), "beside a skip, maximum", [map], t => t[0].Add(t[0].MaxPool2d(3, 1, 1)));
+            yield return new(typeof(ReduceOp), "beside a skip", [map], t => t[0].Multiply(t[0].GlobalAvgPool2d()));
+            yield return new(typeof(SliceOp), "beside a skip", [map], t => t[0].Add(TensorOps.Concat(t[0].SliceChannels(3, 3), t[0].SliceChannels(0, 3))));
+            yield return new(typeof(RefocusOp), "beside a skip", [new(3, 3, 1, 4), new(4, 4, 3, 3)], t => t[0].Add(t[0].Refocus(t[1], new RefocusGeometry(4, 4, 4, 3, 3, 3))));
             yield return new(typeof(LinearOp), "with bias", [new(3, 5), new(5, 4), new(4)], t => t[0].Linear(t[1], t[2]));
             yield return new(typeof(LinearOp), "without bias", [new(2, 3), new(3, 7)], t => t[0].Linear(t[1]));
             foreach (var activation in new[] { ActivationKind.Identity, ActivationKind.ReLU, ActivationKind.ReLU6 })
