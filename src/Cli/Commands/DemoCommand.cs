@@ -14,7 +14,7 @@ namespace RefConv.Cli.Commands;
 internal static class DemoCommand
 {
     // Chosen so that the base reaches the plateau of its learning curve and all three trainings fit into about a minute and a half on two cores.
-    private const int Epochs = 20, TrainImages = 5000, TestImages = 1000, BatchSize = 64;
+    private const int Epochs = 17, TrainImages = 5000, TestImages = 1000, BatchSize = 64;
     private const double Width = 0.25;
 
     public static Command Create(CancellationToken cancellation)
