@@ -49,13 +49,14 @@ public sealed class BatchNorm2d : Module
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x) => Forward(x, ActivationKind.Identity);
 
-    /// <summary>Normalises and applies an activation in one pass.</summary>
+    /// <summary>Normalises, adds a residual and applies an activation in one pass.</summary>
     /// <param name="x">[…, channels]</param>
     /// <param name="activation">Identity, ReLU or ReLU6.</param>
-    public Tensor Forward(Tensor x, ActivationKind activation)
+    /// <param name="residual">Added before the activation; or null.</param>
+    public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual = null)
     {
         if (Training) x.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
-        return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, Name);
+        return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, residual, Name);
     }
 
     /// <inheritdoc/>

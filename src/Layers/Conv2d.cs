@@ -5,7 +5,7 @@ namespace RefConv.Layers;
 /// <summary>
 /// 2-d convolution (<c>torch.nn.Conv2d</c>): [n, h, w, in] to [n, p, q, out]. State: <c>weight [out, in/groups, kh, kw]</c>, <c>bias [out]</c>.
 /// </summary>
-public sealed class Conv2d : Module
+public sealed class Conv2d : Module, IConvolution
 {
     /// <summary>Makes a convolution with a square kernel and PyTorch's default initial values.</summary>
     /// <param name="init">Device and random numbers.</param>
@@ -59,11 +59,23 @@ public sealed class Conv2d : Module
     public long FanIn => (long)InChannels / Options.Groups * KernelSize.H * KernelSize.W;
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor x) => x.Conv2d(Weight, Bias, Options, Name);
+    public override Tensor Forward(Tensor x) => Forward(x, moments: false);
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor x, bool moments) => x.Conv2d(Weight, Bias, Options, moments, Name);
 
     private void ResetParameters(RandomStream random)
     {
         Initializer.TorchDefault(Weight, FanIn, random);
         if (Bias is { } bias) Initializer.TorchDefault(bias, FanIn, random);
     }
+}
+
+/// <summary>A module whose result is that of a convolution, which can find the mean and variance of its channels on the way.</summary>
+public interface IConvolution
+{
+    /// <summary>Computes the result under the current tape.</summary>
+    /// <param name="x">[n, h, w, in]</param>
+    /// <param name="moments">A batch norm in training reads the result next.</param>
+    Tensor Forward(Tensor x, bool moments);
 }

@@ -84,7 +84,8 @@ public sealed class Dropout : Module
 }
 
 /// <summary>
-/// Modules one after another (<c>torch.nn.Sequential</c>), named 0, 1, 2 … A batch norm followed by ReLU or ReLU6 is computed in one pass.
+/// Modules one after another (<c>torch.nn.Sequential</c>), named 0, 1, 2 … A convolution finds the statistics for a batch norm after it, and a batch
+/// norm followed by ReLU or ReLU6 is computed in one pass.
 /// </summary>
 public sealed class Sequential : Module
 {
@@ -95,23 +96,34 @@ public sealed class Sequential : Module
     }
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor x)
+    public override Tensor Forward(Tensor x) => Forward(x, null);
+
+    /// <summary>The chain's result plus a residual, which a batch norm at the end adds in its own pass.</summary>
+    /// <param name="x">Input of the first part.</param>
+    /// <param name="residual">Of the result's shape, or null.</param>
+    public Tensor Forward(Tensor x, Tensor? residual)
     {
         var input = x;
-        Module? pending = null; // a batch norm whose successor may be fused into it
-        foreach (var (_, module) in Children)
+        Module[] parts = [.. Children.Select(c => c.Value)];
+        for (int i = 0; i < parts.Length; i++)
         {
-            if (pending is BatchNorm2d norm)
+            bool normNext = i + 1 < parts.Length && parts[i + 1] is BatchNorm2d { Training: true };
+            Tensor y;
+            if (parts[i] is BatchNorm2d norm)
             {
-                bool fuse = module is Activation { Function: ActivationKind.ReLU or ActivationKind.ReLU6 };
-                x = Step(input, x, fuse ? norm.Forward(x, ((Activation)module).Function) : norm.Forward(x));
-                pending = null;
-                if (fuse) continue;
+                var activation = i + 1 < parts.Length && parts[i + 1] is Activation { Function: ActivationKind.ReLU or ActivationKind.ReLU6 } next ? next : null;
+                if (activation != null) i++;
+                bool last = i == parts.Length - 1 && activation == null;
+                y = norm.Forward(x, activation?.Function ?? ActivationKind.Identity, last ? residual : null);
+                if (last) residual = null;
             }
-            if (module is BatchNorm2d) pending = module;
-            else x = Step(input, x, module.Forward(x));
+            else
+            {
+                y = normNext && parts[i] is IConvolution conv ? conv.Forward(x, moments: true) : parts[i].Forward(x);
+            }
+            x = Step(input, x, y);
         }
-        return pending == null ? x : Step(input, x, pending.Forward(x));
+        return residual == null ? x : Step(input, x, x.Add(residual, Name));
     }
 
     /// <summary>Nothing else reads what flowed between two parts of the chain: give it back as soon as it was read.</summary>

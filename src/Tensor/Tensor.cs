@@ -37,6 +37,9 @@ public class Tensor : IDisposable
     /// <summary>The operation whose result this is; null for inputs and parameters.</summary>
     public Op? Producer { get; internal set; }
 
+    /// <summary>Mean and variance of every channel, [2, c], where the operation that made this tensor found them on the way; or empty.</summary>
+    internal BufferView Moments { get; set; }
+
     /// <summary>
     /// True once a backward pass wrote this tensor's gradient and nobody cleared it. Parameters keep theirs until <see cref="ZeroGrad"/>.
     /// </summary>

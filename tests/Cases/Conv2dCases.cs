@@ -7,7 +7,9 @@ internal static class Conv2dCases
     public static IEnumerable<KernelCase> All =>
     [
         .. Dense.Concat(Grouped).Concat(Depthwise).SelectMany((g, i) => Directions(g, i)),
-        .. Timed.SelectMany((g, i) => Directions(g, i, benchmark: true)),
+        .. Dense.Concat(Grouped).Concat(Depthwise).Select(Moments),
+        .. Dense.Concat(Grouped).Concat(Depthwise).SelectMany((g, i) => Packed(g, i)),
+        .. Timed.SelectMany((g, i) => Directions(g, i, benchmark: true).Append(Inference(g, ActivationKind.ReLU, Residual.None, bias: true, benchmark: true))),
     ];
 
     private static IEnumerable<Conv2dGeometry> Dense =>
@@ -96,7 +98,7 @@ internal static class Conv2dCases
             string accumulate = flag ? " accumulate" : "";
             yield return Row(nameof(IKernels.Conv2dForward), flag ? $"{g} bias" : $"{g}",
                 [x, w, new("b", g.K, flag ? Role.In : Role.None), new("y", g.OutputLength, Role.Out)],
-                (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3]));
+                (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], default));
             yield return Row(nameof(IKernels.Conv2dInputGradient), g + accumulate, [dy, w, new("dx", g.InputLength, role)],
                 (k, v) => k.Conv2dInputGradient(g, v[0], v[1], v[2], flag));
             yield return Row(nameof(IKernels.Conv2dWeightGradient), g + accumulate, [x, dy, new("dw", g.WeightLength, role)],
@@ -106,4 +108,54 @@ internal static class Conv2dCases
         KernelCase Row(string kernel, string name, Operand[] operands, Action<IKernels, BufferView[]> invoke) =>
             new(kernel, name, Tolerance.Terms, 1e-6, operands, invoke) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
     }
+
+    /// <summary>The result's mean and variance, found on the way.</summary>
+    private static KernelCase Moments(Conv2dGeometry g) =>
+        new(nameof(IKernels.Conv2dForward), $"{g} moments", Tolerance.Value, 2e-5,
+            [
+                new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, Role.In, i => 3 + (i % 5)),
+                new("y", g.OutputLength, Role.Out), new("moments", 2 * g.K, Role.Out),
+            ],
+            (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], v[4]));
+
+    private enum Residual
+    {
+        None,
+        Apart,
+        InPlace,
+    }
+
+    /// <summary>Packed weights with what follows a convolution; every shape with another choice of it, small ones with all.</summary>
+    private static IEnumerable<KernelCase> Packed(Conv2dGeometry g, int index)
+    {
+        ActivationKind[] kinds = Enum.GetValues<ActivationKind>();
+        Residual[] residuals = [Residual.None, Residual.Apart, Residual.InPlace];
+        if (g.Macs >= 20_000 || index % 8 != 0)
+        {
+            yield return Inference(g, kinds[index % kinds.Length], residuals[index % 3], (index & 1) != 0);
+            yield break;
+        }
+        foreach (var kind in kinds)
+        foreach (var residual in residuals)
+        {
+            yield return Inference(g, kind, residual, bias: kind != ActivationKind.Identity || residual != Residual.Apart);
+        }
+    }
+
+    private static KernelCase Inference(Conv2dGeometry g, ActivationKind activation, Residual residual, bool bias, bool benchmark = false) =>
+        new(benchmark || residual != Residual.None ? nameof(IKernels.Conv2dPacked) : nameof(IKernels.Conv2dPack),
+            $"{g} {activation}{(residual == Residual.None ? "" : $" residual {residual}")}{(bias ? " bias" : "")}", Tolerance.Value, 1e-5,
+            [
+                new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, bias ? Role.In : Role.None),
+                new("residual", g.OutputLength, residual == Residual.Apart ? Role.In : Role.None),
+                new("y", g.OutputLength, residual == Residual.InPlace ? Role.InOut : Role.Out),
+            ],
+            (k, v) =>
+            {
+                using var packed = k.Conv2dPack(g, v[1], Conv2dAccuracy.Exact);
+                k.Conv2dPacked(packed, activation, v[0], v[2], residual == Residual.InPlace ? v[4] : v[3], v[4]);
+            }) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+
+    /// <summary>Between −1.7 and 1.7, standard deviation about 1.</summary>
+    private static double Unit(long i) => ((i * 0.6180339887 % 1) - 0.5) * 3.46;
 }

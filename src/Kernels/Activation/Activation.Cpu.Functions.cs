@@ -5,39 +5,39 @@ namespace RefConv.Kernels;
 /// <summary>The activations on one vector: f(x), and f′(x)·dy for the gradients.</summary>
 internal sealed unsafe partial class CpuKernels
 {
-    private readonly struct IdentityFunction : IElementFunction
+    internal readonly struct IdentityFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => x;
     }
 
-    private readonly struct ReLUFunction : IElementFunction
+    internal readonly struct ReLUFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => Simd.Max(x, Simd.Broadcast<V>(0));
     }
 
-    private readonly struct ReLU6Function : IElementFunction
+    internal readonly struct ReLU6Function : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => Simd.Min(Simd.Max(x, Simd.Broadcast<V>(0)), Simd.Broadcast<V>(6));
     }
 
-    private readonly struct HardsigmoidFunction : IElementFunction
+    internal readonly struct HardsigmoidFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged =>
             Simd.Multiply(default(ReLU6Function).Apply(Simd.Add(x, Simd.Broadcast<V>(3))), Simd.Broadcast<V>(1f / 6));
     }
 
-    private readonly struct HardswishFunction : IElementFunction
+    internal readonly struct HardswishFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => Simd.Multiply(x, default(HardsigmoidFunction).Apply(x));
     }
 
     /// <summary>1 / (1 + e⁻ˣ). For very negative x the exponential is ∞ and the quotient 0, for very positive x it is 0 and the quotient 1.</summary>
-    private readonly struct SigmoidFunction : IElementFunction
+    internal readonly struct SigmoidFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged
@@ -47,13 +47,13 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    private readonly struct SiLUFunction : IElementFunction
+    internal readonly struct SiLUFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => Simd.Multiply(x, default(SigmoidFunction).Apply(x));
     }
 
-    private readonly struct GELUFunction : IElementFunction
+    internal readonly struct GELUFunction : IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public V Apply<V>(V x) where V : unmanaged => Simd.Multiply(x, NormalDistribution(x));

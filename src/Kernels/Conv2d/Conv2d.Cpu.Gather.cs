@@ -22,6 +22,9 @@ internal unsafe struct GatherPlan
     /// <summary>Copy the windows of few channels side by side, see <see cref="PixelMap.CopyWindows{V}"/>.</summary>
     public bool Windows;
 
+    /// <summary>What is done to finished sums on their way to the target; see <see cref="TileFinish"/>.</summary>
+    public TileFinish Finish;
+
     /// <summary>
     /// The sum, Taps·Depth long, in segments; blocks of the sum are runs of segments: block i is [BlockStart[i], BlockStart[i + 1]).
     /// </summary>
@@ -32,7 +35,7 @@ internal unsafe struct GatherPlan
     /// <summary>Work is cut into RowBlocks × ColumnBlocks pieces; a row block has RowsPerBlock points at most.</summary>
     public int RowBlocks, RowsPerBlock, ColumnBlocks;
 
-    /// <summary>Scratch memory of a thread: tables of row pointers, and windows.</summary>
+    /// <summary>Scratch memory of a thread: tables of row pointers, windows, and the tile that is being finished.</summary>
     public float* WorkerScratch;
     public long WorkerFloats;
 }
@@ -47,6 +50,9 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>A result of at least so many floats (8 MB) is written past the caches.</summary>
     private const long MinStreamed = 2 << 20;
 
+    /// <summary>The same for passes that read a map as large as they write (16 MB): those leave less room for the result in the caches.</summary>
+    private const long MinStreamedMap = 4 << 20;
+
     /// <summary>Fewer channels than this, and windows are copied side by side.</summary>
     private const int MinSegment = 16;
 
@@ -55,14 +61,34 @@ internal sealed unsafe partial class CpuKernels
     /// to pixels: no copy of the image is made.
     /// </summary>
     private void GatherProduct<V>(
-        in PixelMap map, int groups, float* source, float* weights, WeightLayout layout, float* bias, float* target, bool accumulate)
+        in PixelMap map, int groups, float* source, float* weights, WeightLayout layout, float* bias, float* target, bool accumulate,
+        float* moments = null)
         where V : unmanaged
     {
         if (map.Points == 0 || (map.Taps == 0 && accumulate)) return;
+        using var packed = _device.Scratch(PackedLength<V>(map, groups));
+        PackPanels<V>(map, groups, weights, layout, packed.Pointer);
+        GatherPacked<V>(map, groups, source, packed.Pointer, bias, target, accumulate, default, moments);
+    }
+
+    /// <summary>The same with weights that <see cref="PackPanels{V}"/> has packed, and with what follows the convolution in a network.</summary>
+    /// <param name="map">Which pixels are summed.</param>
+    /// <param name="groups">Channel groups.</param>
+    /// <param name="source">The map's source.</param>
+    /// <param name="packed">Packed weights.</param>
+    /// <param name="bias">[TargetC], or null.</param>
+    /// <param name="target">The map's target.</param>
+    /// <param name="accumulate">Add to the target.</param>
+    /// <param name="finish">What is done to the sums.</param>
+    /// <param name="moments">[2, TargetC]: receives mean and variance of the result's columns; or null.</param>
+    private void GatherPacked<V>(
+        in PixelMap map, int groups, float* source, float* packed, float* bias, float* target, bool accumulate, TileFinish finish, float* moments)
+        where V : unmanaged
+    {
         int wide = 2 * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new GatherPlan
         {
-            Map = map, Source = source, Target = target, Accumulate = accumulate,
+            Map = map, Source = source, Target = target, Packed = packed, Accumulate = accumulate,
             Depth = map.SourceC / groups, Width = map.TargetC / groups,
             PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
         };
@@ -73,12 +99,11 @@ internal sealed unsafe partial class CpuKernels
 
         int tables = plan.Windows ? 1 : map.Taps;
         long windowFloats = plan.Windows ? plan.RowsPerBlock * PixelMap.WindowStride<V>(sum) : 0;
-        plan.WorkerFloats = ((2L * plan.RowsPerBlock * (tables + 1)) + windowFloats + 15) / 16 * 16; // a pointer takes the room of two floats
+        plan.WorkerFloats = ((2L * plan.RowsPerBlock * (tables + 1)) + windowFloats + TileScratch.Floats + 15) / 16 * 16; // a pointer takes the room of two floats
         int maxSegments = Math.Max(1, tables * Pieces(plan.Windows ? sum : plan.Depth, MaxBlockDepth));
-        using var packed = _device.Scratch(plan.Panels * sum * wide);
         using var small = _device.Scratch(map.SourceC + (plan.Panels * wide) + (4L * maxSegments) + 2);
         using var perWorker = _device.Scratch(plan.WorkerFloats * _device.Threads);
-        plan.Packed = packed.Pointer;
+        using var pivots = _device.Scratch(moments == null ? 0 : (long)plan.RowBlocks * plan.Panels * wide * ColumnMoments.Rows);
         plan.Zeros = small.Pointer;
         plan.Start = plan.Zeros + map.SourceC;
         plan.Segments = (Segment*)(plan.Start + (plan.Panels * wide));
@@ -91,8 +116,36 @@ internal sealed unsafe partial class CpuKernels
         plan.Prefetch = IsLargeMatrix(map) && groups == 1 && (long)map.SourceC * map.TargetC <= 1 << 16;
         plan.Stream = plan.Blocks == 1 && !accumulate && (long)map.Points * map.TargetC >= MinStreamed
             && (nint)target % sizeof(V) == 0 && plan.Width % Simd.Width<V>() == 0;
-        PackPanels<V>(map, groups, weights, layout, plan.Packed);
+        plan.Finish = finish;
+        plan.Finish.Moments = moments == null ? null : pivots.Pointer;
         Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));
+        if (moments != null) AddMoments<V>(plan, moments);
+    }
+
+    /// <summary>Mean and variance of every column from the moments of the row blocks, in double and in the order of the blocks.</summary>
+    private void AddMoments<V>(GatherPlan plan, float* moments) where V : unmanaged
+    {
+        int wide = plan.PanelWidth, channels = plan.Map.TargetC;
+        using var scratch = _device.Scratch(4L * plan.Panels * wide);
+        double* sums = (double*)scratch.Pointer; // [panels][Σ x, Σ x²][panel width]
+        Fork(8L * plan.RowBlocks * plan.Panels * wide, plan.Panels, (panel, _) =>
+        {
+            double* sum = sums + (2L * panel * wide), squares = sum + wide;
+            new Span<double>(sum, 2 * wide).Clear();
+            for (int block = 0; block < plan.RowBlocks; block++)
+            {
+                float* part = plan.Finish.Moments + ((((long)block * plan.Panels) + panel) * wide * ColumnMoments.Rows);
+                int rows = Math.Min(plan.RowsPerBlock, plan.Map.Points - (block * plan.RowsPerBlock));
+                for (int n = 0; n < wide; n += Simd.Width<V>())
+                    Simd.AddMoments(sum + n, squares + n, rows, Simd.Load<V>(part + n), Simd.Load<V>(part + wide + n), Simd.Load<V>(part + (2 * wide) + n));
+            }
+            int column = panel % plan.PanelsPerGroup * wide, first = (panel / plan.PanelsPerGroup * plan.Width) + column;
+            for (int n = 0; n < Math.Min(wide, plan.Width - column); n++)
+            {
+                double mean = sum[n] / plan.Map.Points, variance = (squares[n] / plan.Map.Points) - (mean * mean);
+                (moments[first + n], moments[channels + first + n]) = ((float)mean, (float)Math.Max(0, variance));
+            }
+        });
     }
 
     /// <summary>
@@ -156,6 +209,7 @@ internal sealed unsafe partial class CpuKernels
         float** target = (float**)(plan.WorkerScratch + (worker * plan.WorkerFloats)); // [points]
         float** source = target + plan.RowsPerBlock;                                   // [taps][points]
         float* windows = (float*)(source + plan.RowsPerBlock);                         // [points][taps·depth], with Windows
+        var scratch = new TileScratch(plan.WorkerScratch + ((worker + 1) * plan.WorkerFloats) - TileScratch.Floats, plan.PanelWidth);
         plan.Map.TargetRows(plan.Target, first, count, target);
         if (!plan.Windows) plan.Map.SourceRows(plan.Source, plan.Zeros, 0, plan.Map.Taps, first, count, source, plan.RowsPerBlock);
         for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + (i * PixelMap.WindowStride<V>(sum));
@@ -174,6 +228,8 @@ internal sealed unsafe partial class CpuKernels
             }
             int columns = Math.Min(plan.PanelWidth, plan.Width - column), padded = PanelWidth<V>(columns);
             float* b = plan.Packed + (panel * sum * plan.PanelWidth);
+            long tilesOfBlock = ((item % plan.RowBlocks) * (long)plan.Panels) + panel;
+            float* panelMoments = plan.Finish.Moments + (tilesOfBlock * plan.PanelWidth * ColumnMoments.Rows), panelStart = plan.Start + (panel * plan.PanelWidth);
             nint sourceOffset = plan.Windows ? 0 : group * plan.Depth, targetOffset = (group * plan.Width) + column;
             for (int block = 0; block < plan.Blocks; block++)
             {
@@ -181,15 +237,28 @@ internal sealed unsafe partial class CpuKernels
                 int segmentCount = plan.BlockStart[block + 1] - plan.BlockStart[block], length = 0;
                 for (int s = 0; s < segmentCount; s++) length += segments[s].Length;
                 // The first block starts the sums, the others go on from what is in the target.
-                float* start = block == 0 && !plan.Accumulate ? plan.Start + (panel * plan.PanelWidth) : null;
+                float* start = block == 0 && !plan.Accumulate ? panelStart : null;
+                bool last = block == plan.Blocks - 1, moments = last && plan.Finish.Moments != null;
+                // What is written past the caches cannot be read again cheaply: its moments are taken tile by tile.
+                bool finish = last && (plan.Finish.ChangesValues || (moments && plan.Stream));
                 for (int m = firstRow, rows; m < lastRow; m += rows)
                 {
                     rows = Tiles.NextRows(lastRow - m);
                     if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
-                    Tiles.Gather<V>(
-                        source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b,
-                        target + m, targetOffset, start, rows, columns, plan.Stream);
+                    if (!finish)
+                    {
+                        Tiles.Gather<V>(
+                            source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b,
+                            target + m, targetOffset, start, rows, columns, plan.Stream);
+                        continue;
+                    }
+                    if (start == null) Tiles.LoadRows<V>(target + m, targetOffset, scratch, rows, columns);
+                    Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, scratch.Rows, 0, start, rows, padded, stream: false);
+                    if (moments) ColumnMoments.Add<V>(scratch.Rows, 0, rows, padded, panelMoments, plan.PanelWidth, first: m == 0);
+                    Tiles.Finish<V>(plan.Finish, scratch, plan.Finish.AddBias ? panelStart : null, target + m, targetOffset, rows, columns, plan.Stream);
                 }
+                if (moments && !finish)
+                    ColumnMoments.Add<V>(target + firstRow, targetOffset, lastRow - firstRow, padded, panelMoments, plan.PanelWidth, first: firstRow == 0);
                 b += (long)length * padded;
             }
         }

@@ -14,6 +14,13 @@ internal readonly record struct WeightLayout(long TapStride, long RowStride, lon
 
 internal sealed unsafe partial class CpuKernels
 {
+    /// <summary>Floats of the packed weights of a product.</summary>
+    private static long PackedLength<V>(in PixelMap map, int groups) where V : unmanaged
+    {
+        int wide = 2 * Simd.Width<V>();
+        return (long)groups * Pieces(map.TargetC / groups, wide) * wide * map.Taps * (map.SourceC / groups);
+    }
+
     /// <summary>
     /// Weights in the order in which the tiles read them, packed[panel][tap][i][columns]. A panel is the columns of one tile, so that
     /// the innermost loop reads one run of memory; the rows of a wide matrix itself lie pages apart and in the same few cache sets.

@@ -8,19 +8,20 @@ namespace RefConv.Kernels;
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
-    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y)
+    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments)
     {
         if (g.IsDepthwise)
         {
             DepthwiseForward(g, P(x), P(w), P(b), P(y));
+            if (!moments.IsEmpty) WriteMoments(P(y), (long)g.N * g.P * g.Q, g.K, P(moments));
             return;
         }
         switch (Simd.MaxWidth)
         {
-            case 16: DenseForward<Vector512<float>>(g, P(x), P(w), P(b), P(y)); break;
-            case 8: DenseForward<Vector256<float>>(g, P(x), P(w), P(b), P(y)); break;
-            case 4: DenseForward<Vector128<float>>(g, P(x), P(w), P(b), P(y)); break;
-            default: DenseForward<float>(g, P(x), P(w), P(b), P(y)); break;
+            case 16: DenseForward<Vector512<float>>(g, P(x), P(w), P(b), P(y), P(moments)); break;
+            case 8: DenseForward<Vector256<float>>(g, P(x), P(w), P(b), P(y), P(moments)); break;
+            case 4: DenseForward<Vector128<float>>(g, P(x), P(w), P(b), P(y), P(moments)); break;
+            default: DenseForward<float>(g, P(x), P(w), P(b), P(y), P(moments)); break;
         }
     }
 
@@ -56,12 +57,14 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y) where V : unmanaged
+    private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y, float* moments) where V : unmanaged
     {
         using var taps = TapScratch(g);
-        var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: g.K, ColumnStride: 1, GroupStride: g.GroupK);
-        GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, layout, b, y, accumulate: false);
+        GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, ForwardLayout(g), b, y, accumulate: false, moments);
     }
+
+    private static WeightLayout ForwardLayout(in Conv2dGeometry g) =>
+        new(TapStride: (long)g.GroupC * g.K, RowStride: g.K, ColumnStride: 1, GroupStride: g.GroupK);
 
     private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
     {

@@ -2,15 +2,33 @@ namespace RefConv.Kernels;
 
 internal sealed partial class ReferenceKernels
 {
-    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y)
+    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments)
     {
-        Span<double> input = S(x), weight = S(w), bias = S(b), output = S(y);
+        Convolve(g, S(x), S(w), S(b), S(y));
+        var output = S(y);
+        for (int k = 0; k < g.K && !moments.IsEmpty; k++)
+        {
+            (S(moments)[k], S(moments)[g.K + k]) = MeanAndVariance(output, k, g.K);
+        }
+    }
+
+    public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy) => new ReferencePackedConv2d(g, S(w).ToArray());
+
+    public void Conv2dPacked(PackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y)
+    {
+        double[] sums = new double[w.Geometry.OutputLength]; // y may be the residual's memory
+        Convolve(w.Geometry, S(x), ((ReferencePackedConv2d)w).Weights, S(b), sums);
+        for (int i = 0; i < sums.Length; i++) S(y)[i] = Activate(activation, residual.IsEmpty ? sums[i] : sums[i] + S(residual)[i]);
+    }
+
+    private static void Convolve(in Conv2dGeometry g, Span<double> input, Span<double> weight, Span<double> bias, Span<double> output)
+    {
         for (int n = 0; n < g.N; n++)
         for (int p = 0; p < g.P; p++)
         for (int q = 0; q < g.Q; q++)
         for (int k = 0; k < g.K; k++)
         {
-            double sum = b.IsEmpty ? 0 : bias[k];
+            double sum = bias.IsEmpty ? 0 : bias[k];
             for (int r = 0; r < g.R; r++)
             for (int s = 0; s < g.S; s++)
             for (int c = 0; c < g.GroupC; c++)
@@ -77,4 +95,18 @@ internal sealed partial class ReferenceKernels
 
     /// <summary>Index into w [R, S, C/g, K].</summary>
     private static int WeightIndex(in Conv2dGeometry g, int r, int s, int c, int k) => (((((r * g.S) + s) * g.GroupC) + c) * g.K) + k;
+
+    /// <summary>The weights as they are: plain loops need no order of their own.</summary>
+    private sealed class ReferencePackedConv2d(Conv2dGeometry g, double[] weights) : PackedConv2d(g)
+    {
+        public double[] Weights { get; } = weights;
+
+        public override string Algorithm => "plain loops";
+
+        public override long Bytes => (long)Weights.Length * sizeof(double);
+
+        public override void Dispose()
+        {
+        }
+    }
 }

@@ -86,7 +86,11 @@ public partial interface IKernels
     /// <param name="w">[R, S, C/g, K]</param>
     /// <param name="b">[K], or empty</param>
     /// <param name="y">[N, P, Q, K]</param>
-    void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y);
+    /// <param name="moments">
+    /// [2, K], or empty: receives the mean and the (biased) variance of every channel of y. A batch norm that follows needs them, and
+    /// here they cost no pass over memory.
+    /// </param>
+    void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments = default);
 
     /// <summary>Gradient of the input: <c>dx[n,h,w,c] = Σ dy[n,p,q,k] · w[r,s,c,k]</c> over every (p,q,r,s,k) whose window touches (h,w).</summary>
     /// <param name="g">Shape.</param>

@@ -133,7 +133,7 @@ public sealed unsafe class CpuDevice : Device
 /// <summary>Scratch memory of one kernel call, aligned to 64 bytes.</summary>
 internal readonly unsafe struct CpuScratch : IDisposable
 {
-    private readonly MemoryPool _pool;
+    private readonly MemoryPool? _pool;
     private readonly long _bytes;
 
     public CpuScratch(MemoryPool pool, long floats)
@@ -145,7 +145,7 @@ internal readonly unsafe struct CpuScratch : IDisposable
 
     public float* Pointer { get; }
 
-    public void Dispose() => _pool.Return((byte*)Pointer, _bytes);
+    public void Dispose() => _pool?.Return((byte*)Pointer, _bytes); // the default value holds nothing
 }
 
 /// <summary>The kernels of <see cref="CpuDevice"/>, each in its operation's folder (<c>*.Cpu.cs</c>).</summary>

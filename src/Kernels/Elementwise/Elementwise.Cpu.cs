@@ -67,16 +67,12 @@ internal sealed unsafe partial class CpuKernels
         private readonly bool _accumulate = accumulate;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public void Run<V>(long image, long row, int c) where V : unmanaged
         {
-            V s = Simd.Load<V>(_s + (image * _channels) + c);
-            for (int r = 0; r < rows; r++)
-            {
-                long at = ((row + r) * _channels) + c;
-                V v = default(F).Apply(Simd.Load<V>(_x + at), s);
-                if (_accumulate) v = Simd.Add(Simd.Load<V>(_y + at), v);
-                Simd.Store(_y + at, v);
-            }
+            long at = (row * _channels) + c;
+            V v = default(F).Apply(Simd.Load<V>(_x + at), Simd.Load<V>(_s + (image * _channels) + c));
+            if (_accumulate) v = Simd.Add(Simd.Load<V>(_y + at), v);
+            Simd.Store(_y + at, v);
         }
     }
 
@@ -88,15 +84,7 @@ internal sealed unsafe partial class CpuKernels
         public int Sums => 1;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Add<V>(long row, int rows, int c, double* sums, int stride) where V : unmanaged
-        {
-            V sum = Simd.Broadcast<V>(0);
-            for (int r = 0; r < rows; r++)
-            {
-                long at = ((row + r) * stride) + c;
-                sum = Simd.Fma(Simd.Load<V>(_a + at), Simd.Load<V>(_b + at), sum);
-            }
-            Simd.AddToDoubles(sums + c, sum);
-        }
+        public void Add<V>(long at, int c, float* sums, int stride) where V : unmanaged =>
+            Simd.Store(sums + c, Simd.Fma(Simd.Load<V>(_a + at), Simd.Load<V>(_b + at), Simd.Load<V>(sums + c)));
     }
 }

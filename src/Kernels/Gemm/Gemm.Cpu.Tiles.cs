@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace RefConv.Kernels;
 
@@ -12,7 +13,7 @@ namespace RefConv.Kernels;
 /// values for 12 multiply-adds, so the loads never hold up the arithmetic. Rows and vectors are type parameters: the just-in-time compiler
 /// knows them as constants and leaves out the branches below, so that every size gets straight-line code of its own.
 /// </remarks>
-internal static unsafe class Tiles
+internal static unsafe partial class Tiles
 {
     /// <summary>Most rows of a tile.</summary>
     public const int MaxRows = 6;
@@ -95,7 +96,14 @@ internal static unsafe class Tiles
 
     private static void Copy(float* from, float* to, int count)
     {
-        for (int i = 0; i < count; i++) to[i] = from[i];
+        int i = 0;
+        for (; i <= count - 8; i += 8) Simd.Store(to + i, Simd.Load<Vector256<float>>(from + i));
+        if (i <= count - 4)
+        {
+            Simd.Store(to + i, Simd.Load<Vector128<float>>(from + i));
+            i += 4;
+        }
+        for (; i < count; i++) to[i] = from[i];
     }
 
     private static void GatherFull<V, TStore>(

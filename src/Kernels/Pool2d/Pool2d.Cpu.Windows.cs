@@ -51,7 +51,7 @@ internal sealed unsafe partial class CpuKernels
             _share = 1f / (_g.CountIncludePad ? _g.R * _g.S : _window.Rows * _window.Columns);
         }
 
-        public readonly void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             V sum = Simd.Broadcast<V>(0);
             float* line = _x + _window.First + c;
@@ -78,7 +78,7 @@ internal sealed unsafe partial class CpuKernels
             _to = _y + (((((long)n * _p) + p) * _q) + q) * _g.C;
         }
 
-        public readonly void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             V largest = Simd.Broadcast<V>(float.NegativeInfinity);
             float* line = _x + _window.First + c;
@@ -106,7 +106,7 @@ internal sealed unsafe partial class CpuKernels
             _to = _taps + ((((long)(p - _firstRow) * _q) + q) * _g.C);
         }
 
-        public readonly void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             float* line = _x + _window.First + c;
             V largest = Simd.Load<V>(line), chosen = Simd.Broadcast<V>((_window.Top * _g.S) + _window.Left);
@@ -161,7 +161,7 @@ internal sealed unsafe partial class CpuKernels
             _to = _dx + (((((long)n * _g.H) + h) * _g.W) + w) * _g.C;
         }
 
-        public readonly void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             V sum = _accumulate ? Simd.Load<V>(_to + c) : Simd.Broadcast<V>(0);
             for (int p = _windows.FromP; p < _windows.EndP; p++)
@@ -196,7 +196,7 @@ internal sealed unsafe partial class CpuKernels
             _to = _dx + (((((long)n * _g.H) + h) * _g.W) + w) * _g.C;
         }
 
-        public readonly void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             V sum = Simd.Broadcast<V>(0);
             float share = 1f / (_g.R * _g.S);

@@ -37,14 +37,14 @@ internal sealed unsafe partial class CpuKernels
             for (int q = 0; q < outputColumns; q++)
             {
                 find.Locate(n, p, q);
-                OverChannels(in find, 0, 0, 0, 0, geometry.C);
+                OverChannels(in find, 0, 0, 0, geometry.C);
             }
             var gather = new GatherFromLargest(geometry, dys, taps, dxs, firstRow, accumulate);
             for (int h = top; h < bottom; h++)
             for (int w = 0; w < geometry.W; w++)
             {
                 gather.Locate(n, h, w);
-                OverChannels(in gather, 0, 0, 0, 0, geometry.C);
+                OverChannels(in gather, 0, 0, 0, geometry.C);
             }
         }
 
@@ -62,7 +62,7 @@ internal sealed unsafe partial class CpuKernels
             for (int column = 0; column < columns; column++)
             {
                 k.Locate((int)(row / rows), (int)(row % rows), column);
-                OverChannels(in k, 0, 0, 0, 0, channels);
+                OverChannels(in k, 0, 0, 0, channels);
             }
         });
 

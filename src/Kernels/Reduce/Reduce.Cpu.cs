@@ -126,12 +126,8 @@ internal sealed unsafe partial class CpuKernels
         public int Sums => 1;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Add<V>(long row, int rows, int c, double* sums, int stride) where V : unmanaged
-        {
-            V sum = Simd.Load<V>(_x + (row * stride) + c);
-            for (int r = 1; r < rows; r++) sum = Simd.Add(sum, Simd.Load<V>(_x + ((row + r) * stride) + c));
-            Simd.AddToDoubles(sums + c, sum);
-        }
+        public void Add<V>(long at, int c, float* sums, int stride) where V : unmanaged =>
+            Simd.Store(sums + c, Simd.Add(Simd.Load<V>(sums + c), Simd.Load<V>(_x + at)));
     }
 
     /// <summary>y[o,l,c] (+)= scale · x[o,c]</summary>
@@ -143,14 +139,11 @@ internal sealed unsafe partial class CpuKernels
         private readonly bool _accumulate = accumulate;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Run<V>(long image, long row, int rows, int c) where V : unmanaged
+        public void Run<V>(long image, long row, int c) where V : unmanaged
         {
             V v = Simd.Multiply(Simd.Load<V>(_x + (image * _channels) + c), Simd.Broadcast<V>(_scale));
-            for (int r = 0; r < rows; r++)
-            {
-                float* to = _y + ((row + r) * _channels) + c;
-                Simd.Store(to, _accumulate ? Simd.Add(Simd.Load<V>(to), v) : v);
-            }
+            float* to = _y + (row * _channels) + c;
+            Simd.Store(to, _accumulate ? Simd.Add(Simd.Load<V>(to), v) : v);
         }
     }
 }

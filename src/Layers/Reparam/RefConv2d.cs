@@ -83,7 +83,7 @@ public sealed class RefConvMethod : IReparameterization
 /// <c>convmap.weight [D, g, k, k]</c>, and <c>bias</c> if the convolution had one, which keeps training.
 /// Stride, padding, dilation and groups are the convolution's.
 /// </remarks>
-public sealed class RefConv2d : Module, IReparameterized
+public sealed class RefConv2d : Module, IReparameterized, IConvolution
 {
     private readonly Conv2dOptions _options;
     private readonly bool _shortcut;
@@ -129,10 +129,13 @@ public sealed class RefConv2d : Module, IReparameterized
     public Tensor EffectiveKernel() => Basis.Refocus(Map, Geometry, UnfoldedBasis(), _shortcut, Name);
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor x)
+    public override Tensor Forward(Tensor x) => Forward(x, moments: false);
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor x, bool moments)
     {
         var kernel = EffectiveKernel();
-        var y = x.Conv2d(kernel, Optional("bias"), _options, Name);
+        var y = x.Conv2d(kernel, Optional("bias"), _options, moments, Name);
         Tape.Current.Release(kernel);
         return y;
     }

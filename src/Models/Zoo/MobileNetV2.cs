@@ -75,13 +75,6 @@ public sealed class MobileNetV2 : Model
             Add("conv", new Sequential([.. conv]));
         }
 
-        public override Tensor Forward(Tensor x)
-        {
-            var y = Child("conv").Forward(x);
-            if (!_skip) return y;
-            var sum = x.Add(y, Name);
-            Tape.Current.Release(y);
-            return sum;
-        }
+        public override Tensor Forward(Tensor x) => ((Sequential)Child("conv")).Forward(x, _skip ? x : null);
     }
 }

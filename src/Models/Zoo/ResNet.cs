@@ -39,9 +39,7 @@ public sealed class ResNet : Model
     public override Tensor Forward(Tensor x)
     {
         var tape = Tape.Current;
-        var conv = Child("conv1").Forward(x);
-        var y = ((BatchNorm2d)Child("bn1")).Forward(conv, ActivationKind.ReLU);
-        tape.Release(conv);
+        var y = ConvNorm.Forward(Child("conv1"), Child("bn1"), x, ActivationKind.ReLU);
         if (!_small)
         {
             var stem = y;
@@ -84,19 +82,11 @@ public sealed class ResNet : Model
         public override Tensor Forward(Tensor x)
         {
             var tape = Tape.Current;
-            var a = Child("conv1").Forward(x);
-            var b = ((BatchNorm2d)Child("bn1")).Forward(a, ActivationKind.ReLU);
-            tape.Release(a);
-            var c = Child("conv2").Forward(b);
-            tape.Release(b);
-            var d = Child("bn2").Forward(c);
-            tape.Release(c);
             var skip = _downsample ? Child("downsample").Forward(x) : x;
-            var sum = d.Add(skip, Name);
-            tape.Release(d);
+            var a = ConvNorm.Forward(Child("conv1"), Child("bn1"), x, ActivationKind.ReLU);
+            var y = ConvNorm.Forward(Child("conv2"), Child("bn2"), a, ActivationKind.ReLU, skip);
+            tape.Release(a);
             if (_downsample) tape.Release(skip);
-            var y = sum.Activation(ActivationKind.ReLU, Name);
-            tape.Release(sum);
             return y;
         }
     }

@@ -2,19 +2,22 @@ using RefConv.Kernels;
 
 namespace RefConv;
 
-/// <summary>Batch norm over the last axis, with an activation fused into it. See <see cref="IKernels.BatchNormTraining"/>.</summary>
+/// <summary>Batch norm over the last axis, with a residual sum and an activation fused into it. See <see cref="IKernels.BatchNormTraining"/>.</summary>
 public sealed class BatchNorm2dOp : Op
 {
     private readonly Tensor _x, _gamma, _beta, _runningMean, _runningVar;
+    private readonly Tensor? _residual;
     private readonly bool _training;
     private readonly double _momentum;
     private BufferView _mean, _invStd;
 
     internal BatchNorm2dOp(Tensor x, Tensor gamma, Tensor beta, Tensor runningMean, Tensor runningVar, bool training, double momentum, double eps,
-        ActivationKind activation, string? name)
-        : base("BatchNorm2d", name, x, gamma, beta, runningMean, runningVar)
+        ActivationKind activation, Tensor? residual, string? name)
+        : base("BatchNorm2d", name, residual == null ? [x, gamma, beta, runningMean, runningVar] : [x, gamma, beta, runningMean, runningVar, residual])
     {
         (_x, _gamma, _beta, _runningMean, _runningVar, _training, _momentum) = (x, gamma, beta, runningMean, runningVar, training, momentum);
+        _residual = residual;
+        if (residual != null && residual.Shape != x.Shape) throw Bad($"the residual must be of the input's shape {x.Shape}, it is {residual.Shape}.");
         int c = x.Shape[-1];
         foreach (var t in (ReadOnlySpan<Tensor>)[gamma, beta, runningMean, runningVar])
         {
@@ -41,11 +44,12 @@ public sealed class BatchNorm2dOp : Op
     {
         if (!_training)
         {
-            kernels.BatchNormInference(Geometry, _x.Data, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, Output.Data);
+            kernels.BatchNormInference(Geometry, _x.Data, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, Residual, Output.Data);
             return;
         }
         (_mean, _invStd) = (Save(Geometry.C), Save(Geometry.C));
-        kernels.BatchNormTraining(Geometry, _x.Data, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, _momentum, _mean, _invStd, Output.Data);
+        kernels.BatchNormTraining(Geometry, _x.Data, _x.Moments, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, _momentum, _mean, _invStd,
+            Residual, Output.Data);
     }
 
     /// <inheritdoc/>
@@ -59,9 +63,14 @@ public sealed class BatchNorm2dOp : Op
             dgamma = Gradient(_gamma, out accumulateP);
             dbeta = Gradient(_beta, out _);
         }
+        // With a residual the kernel turns dy into the gradient of the sum, which is the residual's.
+        var y = _residual == null ? default : Output.Data;
         if (_training)
-            kernels.BatchNormTrainingBackward(Geometry, _x.Data, Output.Data, dy, _gamma.Data, _mean, _invStd, dx, dgamma, dbeta, accumulateX, accumulateP);
+            kernels.BatchNormTrainingBackward(Geometry, _x.Data, y, dy, _gamma.Data, _beta.Data, _mean, _invStd, dx, dgamma, dbeta, accumulateX, accumulateP);
         else
-            kernels.BatchNormInferenceBackward(Geometry, _x.Data, Output.Data, dy, _gamma.Data, _runningMean.Data, _runningVar.Data, dx, dgamma, dbeta, accumulateX, accumulateP);
+            kernels.BatchNormInferenceBackward(Geometry, _x.Data, y, dy, _gamma.Data, _beta.Data, _runningMean.Data, _runningVar.Data, dx, dgamma, dbeta, accumulateX, accumulateP);
+        if (Needs(_residual)) PassGradient(kernels, _residual!);
     }
+
+    private BufferView Residual => _residual?.Data ?? default;
 }

@@ -7,11 +7,12 @@ public sealed class Conv2dOp : Op
 {
     private readonly Tensor _x, _w;
     private readonly Tensor? _b;
+    private readonly bool _moments;
 
-    internal Conv2dOp(Tensor x, Tensor w, Tensor? b, Conv2dOptions options, string? name)
+    internal Conv2dOp(Tensor x, Tensor w, Tensor? b, Conv2dOptions options, bool moments, string? name)
         : base("Conv2d", name, b == null ? [x, w] : [x, w, b])
     {
-        (_x, _w, _b) = (x, w, b);
+        (_x, _w, _b, _moments) = (x, w, b, moments);
         if (x.Shape.Rank != 4) throw Bad($"the input must be [n, h, w, c], it is {x.Shape}.");
         if (w.Shape.Rank != 4) throw Bad($"the weight must be [kh, kw, in/groups, out], it is {w.Shape}.");
         int groups = options.Groups, c = x.Shape[3], k = w.Shape[3];
@@ -53,7 +54,12 @@ public sealed class Conv2dOp : Op
     internal Tensor Run() => Run(new Shape(Geometry.N, Geometry.P, Geometry.Q, Geometry.K));
 
     /// <inheritdoc/>
-    protected override void Forward(IKernels kernels) => kernels.Conv2dForward(Geometry, _x.Data, _w.Data, _b?.Data ?? default, Output.Data);
+    protected override void Forward(IKernels kernels)
+    {
+        // Only where a backward pass will come: elsewhere what an operation saves is given back before the next one could read it.
+        if (_moments && Output.RequiresGrad) Output.Moments = Save(2L * Geometry.K);
+        kernels.Conv2dForward(Geometry, _x.Data, _w.Data, _b?.Data ?? default, Output.Data, Output.Moments);
+    }
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)

@@ -8,12 +8,18 @@ public static class TensorOps
     /// <summary>2-d convolution of [n, h, w, c] with weights [kh, kw, c/groups, k]; gives [n, p, q, k].</summary>
     /// <exception cref="ShapeException">Channels, groups or sizes do not fit.</exception>
     public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int dilation = 1, int groups = 1, string? name = null) =>
-        new Conv2dOp(x, weight, bias, new Conv2dOptions(stride, padding, dilation, groups), name).Run();
+        new Conv2dOp(x, weight, bias, new Conv2dOptions(stride, padding, dilation, groups), moments: false, name).Run();
 
     /// <summary>2-d convolution with everything per axis and side.</summary>
+    /// <param name="x">[n, h, w, c]</param>
+    /// <param name="weight">[kh, kw, c/groups, k]</param>
+    /// <param name="bias">[k], or null</param>
+    /// <param name="options">Stride, padding, dilation, groups.</param>
+    /// <param name="moments">A batch norm in training reads the result: find the mean and variance it needs on the way.</param>
+    /// <param name="name">Module, for messages.</param>
     /// <exception cref="ShapeException">Channels, groups or sizes do not fit.</exception>
-    public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, string? name = null) =>
-        new Conv2dOp(x, weight, bias, options, name).Run();
+    public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, bool moments = false, string? name = null) =>
+        new Conv2dOp(x, weight, bias, options, moments, name).Run();
 
     /// <summary><c>x·W + b</c> for x [rows, in] and W stored [in, out].</summary>
     /// <exception cref="ShapeException">Sizes do not fit.</exception>
@@ -29,11 +35,12 @@ public static class TensorOps
     /// <param name="momentum">How far the running statistics move.</param>
     /// <param name="eps">Added to the variance inside the root.</param>
     /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="residual">Added before the activation, of x's shape; or null.</param>
     /// <param name="name">Module, for messages.</param>
     /// <exception cref="ShapeException">Sizes do not fit, or training on one value per channel.</exception>
     public static Tensor BatchNorm2d(this Tensor x, Tensor weight, Tensor bias, Tensor runningMean, Tensor runningVar, bool training,
-        double momentum = 0.1, double eps = 1e-5, ActivationKind activation = ActivationKind.Identity, string? name = null) =>
-        new BatchNorm2dOp(x, weight, bias, runningMean, runningVar, training, momentum, eps, activation, name).Run();
+        double momentum = 0.1, double eps = 1e-5, ActivationKind activation = ActivationKind.Identity, Tensor? residual = null, string? name = null) =>
+        new BatchNorm2dOp(x, weight, bias, runningMean, runningVar, training, momentum, eps, activation, residual, name).Run();
 
     /// <summary>An activation function on every element.</summary>
     public static Tensor Activation(this Tensor x, ActivationKind function, string? name = null) => new ActivationOp(x, function, name).Run();

@@ -43,6 +43,16 @@ public sealed class Gradients : DeviceTest
             {
                 yield return new(typeof(BatchNorm2dOp), $"training {activation}", [new(2, 3, 2, 4), new(4), new(4)], t => Norm(t, training: true, activation));
                 yield return new(typeof(BatchNorm2dOp), $"evaluation {activation}", [new(2, 3, 2, 4), new(4), new(4)], t => Norm(t, training: false, activation));
+                foreach (bool training in new[] { true, false })
+                {
+                    yield return new(typeof(BatchNorm2dOp), $"residual, training={training} {activation}", [new(2, 3, 2, 4), new(4), new(4), new(2, 3, 2, 4)],
+                        t => Norm(t, training, activation, t[3]));
+                    // The residual is a result (its gradient's memory is handed over), and is read a second time.
+                    yield return new(typeof(BatchNorm2dOp), $"residual read twice, training={training} {activation}", [new(2, 3, 2, 4), new(4), new(4)],
+                        t => ResidualReadTwice(t, training, activation));
+                }
+                yield return new(typeof(BatchNorm2dOp), $"known moments {activation}", [new(2, 3, 2, 5), new(4), new(4), new(1, 1, 5, 4)],
+                    t => Norm([t[0].Conv2d(t[3], null, new Conv2dOptions(), moments: true), t[1], t[2]], training: true, activation));
             }
             foreach (var kind in Enum.GetValues<ActivationKind>())
                 yield return new(typeof(ActivationOp), $"{kind}", [new(3, 11)], t => t[0].Activation(kind));
@@ -139,11 +149,17 @@ public sealed class Gradients : DeviceTest
 
     private static Tensor Twice(Tensor t) => t.Add(t);
 
-    private static Tensor Norm(Tensor[] t, bool training, ActivationKind activation)
+    private static Tensor Norm(Tensor[] t, bool training, ActivationKind activation, Tensor? residual = null)
     {
         using var mean = Normal(t[0].Device, t[1].Shape, 7);
         using var variance = Tensor.From(t[0].Device, Normal(t[1].Shape.Count, 8).Select(v => (v * v) + 0.3).ToArray(), t[1].Shape);
-        return t[0].BatchNorm2d(t[1], t[2], OnTape(mean), OnTape(variance), training, activation: activation);
+        return t[0].BatchNorm2d(t[1], t[2], OnTape(mean), OnTape(variance), training, activation: activation, residual: residual);
+    }
+
+    private static Tensor ResidualReadTwice(Tensor[] t, bool training, ActivationKind activation)
+    {
+        var residual = t[0].Activation(ActivationKind.Sigmoid);
+        return Norm(t, training, activation, residual).Add(residual);
     }
 
     private static Tensor CrossEntropy(Tensor x, double smoothing) => x.CrossEntropy(Labels(x.Device, x.Shape[0], x.Shape[1]), smoothing);

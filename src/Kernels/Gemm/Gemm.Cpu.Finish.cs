@@ -1,0 +1,172 @@
+using System.Runtime.CompilerServices;
+
+namespace RefConv.Kernels;
+
+/// <summary>
+/// What follows a convolution in a network, done to its sums while they are still at hand: bias, residual and activation for inference, the moments
+/// that a batch norm needs for training. Each of them alone would be a pass over the whole result in memory.
+/// </summary>
+internal unsafe struct TileFinish
+{
+    public ActivationKind Activation;
+
+    /// <summary>A map of the target's shape is added before the activation; it lies so many floats behind the target.</summary>
+    public bool HasResidual;
+    public nint Residual;
+
+    /// <summary>Add the bias here: the sums started from something else.</summary>
+    public bool AddBias;
+
+    /// <summary>[row blocks][panels][<see cref="ColumnMoments.Rows"/>][panel width], or null.</summary>
+    public float* Moments;
+
+    /// <summary>Values change. If not, tiles go straight from registers to the target.</summary>
+    public readonly bool ChangesValues => Activation != ActivationKind.Identity || HasResidual || AddBias;
+}
+
+/// <summary>Memory of one thread for the tile that is being finished: 6 rows, a panel wide, and pointers to them as the tile kernel wants them.</summary>
+internal readonly unsafe struct TileScratch
+{
+    /// <summary>A tile and six pointers, each of which takes the room of two floats; whole cache lines.</summary>
+    public const int Floats = Tiles.MaxFloats + 16;
+
+    public TileScratch(float* memory, int stride)
+    {
+        Tile = memory;
+        Stride = stride;
+        Rows = (float**)(memory + Tiles.MaxFloats);
+        for (int r = 0; r < Tiles.MaxRows; r++) Rows[r] = Tile + (r * stride);
+    }
+
+    public float* Tile { get; }
+
+    public float** Rows { get; }
+
+    /// <summary>Floats from one row to the next.</summary>
+    public int Stride { get; }
+}
+
+/// <summary>
+/// Σ(x − p) and Σ(x − p)² of the columns of a few rows, in float, where the pivot p is the first row: near the mean, so that the sums are small and
+/// keep their digits whatever the mean is.
+/// </summary>
+internal static unsafe class ColumnMoments
+{
+    /// <summary>Rows kept of a panel: the pivots, and the two sums.</summary>
+    public const int Rows = 3;
+
+    /// <summary>
+    /// Adds rows of the result to the moments of a panel; the first rows set the pivots. Of a panel that is narrower than its vectors the
+    /// lanes beyond it take up whatever lies there; nobody looks at them.
+    /// </summary>
+    /// <param name="rows">Pointers to the rows.</param>
+    /// <param name="offset">First column of the panel.</param>
+    /// <param name="count">How many rows.</param>
+    /// <param name="columns">Columns of the panel, whole vectors.</param>
+    /// <param name="moments">[<see cref="Rows"/>][panelWidth]</param>
+    /// <param name="panelWidth">Floats of a row of the moments.</param>
+    /// <param name="first">These are the first rows of their block.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add<V>(float** rows, nint offset, int count, int columns, float* moments, int panelWidth, bool first) where V : unmanaged
+    {
+        for (int c = 0; c < columns; c += Simd.Width<V>(), moments += Simd.Width<V>())
+        {
+            float* sums = moments + panelWidth, squaresOf = sums + panelWidth;
+            V pivot = Simd.Load<V>(first ? rows[0] + offset + c : moments);
+            V sum = Simd.Broadcast<V>(0), squares = sum, sum1 = sum, squares1 = sum;
+            int r = 0;
+            for (; r + 1 < count; r += 2)
+            {
+                V d = Simd.Subtract(Simd.Load<V>(rows[r] + offset + c), pivot), d1 = Simd.Subtract(Simd.Load<V>(rows[r + 1] + offset + c), pivot);
+                sum = Simd.Add(sum, d);
+                squares = Simd.Fma(d, d, squares);
+                sum1 = Simd.Add(sum1, d1);
+                squares1 = Simd.Fma(d1, d1, squares1);
+            }
+            if (r < count)
+            {
+                V d = Simd.Subtract(Simd.Load<V>(rows[r] + offset + c), pivot);
+                sum = Simd.Add(sum, d);
+                squares = Simd.Fma(d, d, squares);
+            }
+            sum = Simd.Add(sum, sum1);
+            squares = Simd.Add(squares, squares1);
+            if (!first)
+            {
+                sum = Simd.Add(sum, Simd.Load<V>(sums));
+                squares = Simd.Add(squares, Simd.Load<V>(squaresOf));
+            }
+            Simd.Store(moments, pivot);
+            Simd.Store(sums, sum);
+            Simd.Store(squaresOf, squares);
+        }
+    }
+}
+
+internal static unsafe partial class Tiles
+{
+    /// <summary>Copies rows of the target into the scratch tile, whose unused columns become zero.</summary>
+    public static void LoadRows<V>(float** c, nint cOffset, TileScratch tile, int rows, int columns) where V : unmanaged
+    {
+        for (int r = 0; r < rows; r++)
+        for (int i = 0; i < columns; i += Simd.Width<V>())
+        {
+            Simd.Store(tile.Rows[r] + i, LoadColumns<V>(c[r] + cOffset + i, columns - i));
+        }
+    }
+
+    /// <summary>c[row] = act(tile[row] + bias + residual[row]) for the valid columns of a tile.</summary>
+    /// <param name="f">What is to be done.</param>
+    /// <param name="tile">The sums.</param>
+    /// <param name="bias">[vectors · W], or null where the sums started from it.</param>
+    /// <param name="c">Pointers to the rows of the result.</param>
+    /// <param name="cOffset">First column of the tile.</param>
+    /// <param name="rows">Rows of the tile.</param>
+    /// <param name="columns">Valid columns.</param>
+    /// <param name="stream">Write around the caches; c must be aligned to vectors and all columns valid.</param>
+    public static void Finish<V>(in TileFinish f, TileScratch tile, float* bias, float** c, nint cOffset, int rows, int columns, bool stream)
+        where V : unmanaged
+    {
+        switch (f.Activation)
+        {
+            case ActivationKind.Identity: Finish<V, CpuKernels.IdentityFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.ReLU: Finish<V, CpuKernels.ReLUFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.ReLU6: Finish<V, CpuKernels.ReLU6Function>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.Hardsigmoid: Finish<V, CpuKernels.HardsigmoidFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.Hardswish: Finish<V, CpuKernels.HardswishFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.Sigmoid: Finish<V, CpuKernels.SigmoidFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.SiLU: Finish<V, CpuKernels.SiLUFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            case ActivationKind.GELU: Finish<V, CpuKernels.GELUFunction>(f, tile, bias, c, cOffset, rows, columns, stream); break;
+            default: throw new ArgumentOutOfRangeException(nameof(f), f.Activation, "Not an activation the kernels know.");
+        }
+    }
+
+    private static void Finish<V, F>(in TileFinish f, TileScratch tile, float* bias, float** c, nint cOffset, int rows, int columns, bool stream)
+        where V : unmanaged
+        where F : struct, IElementFunction
+    {
+        int w = Simd.Width<V>();
+        for (int r = 0; r < rows; r++)
+        {
+            float* target = c[r] + cOffset;
+            for (int i = 0; i < columns; i += w)
+            {
+                V v = Simd.Load<V>(tile.Rows[r] + i);
+                if (bias != null) v = Simd.Add(v, Simd.Load<V>(bias + i));
+                if (f.HasResidual) v = Simd.Add(v, LoadColumns<V>(target + f.Residual + i, columns - i));
+                v = default(F).Apply(v);
+                if (stream) Simd.StoreStreamed(target + i, v);
+                else if (columns - i >= w) Simd.Store(target + i, v);
+                else
+                {
+                    Simd.Store(tile.Rows[r] + i, v);
+                    Copy(tile.Rows[r] + i, target + i, columns - i);
+                }
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V LoadColumns<V>(float* p, int left) where V : unmanaged =>
+        left >= Simd.Width<V>() ? Simd.Load<V>(p) : Simd.LoadPartial<V>(p, left, 0);
+}
