@@ -78,7 +78,12 @@ public abstract class Model(ModelSpec spec) : Module
         using (this) return Expand(new RefConvMethod(form.Options), LayerPolicy.Named(form.Layers));
     }
 
-    /// <summary>Class scores of a batch, under a tape of its own. For applications.</summary>
+    /// <summary>Makes the model ready to answer batches of one size: see <see cref="InferencePlan"/>.</summary>
+    /// <param name="batch">Images a run.</param>
+    /// <param name="accuracy">What may be traded for speed.</param>
+    public InferencePlan Compile(int batch = 1, Conv2dAccuracy accuracy = Conv2dAccuracy.Fast) => Compile(InputShape(batch), accuracy);
+
+    /// <summary>Class scores of a batch, under a tape of its own. For applications that ask once; <see cref="Compile(int, Conv2dAccuracy)"/> is for those that ask often.</summary>
     /// <param name="images">[n, h, w, c] values, normalised as in training.</param>
     /// <param name="batch">n</param>
     /// <returns>[n, classes] scores.</returns>

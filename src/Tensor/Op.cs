@@ -78,9 +78,14 @@ public abstract class Op
         kernels.Scale(dy, Gradient(input, out bool accumulate), 1, accumulate);
     }
 
+    /// <summary>Computes the result again, into the memory that the output has now: a step of an <see cref="InferencePlan"/>.</summary>
+    internal void Execute() => Forward(Output.Device.Kernels);
+
     /// <summary>Memory for something the backward pass will need; given back with the tape.</summary>
+    /// <exception cref="NotSupportedException">In an inference plan, where there is no backward pass.</exception>
     protected BufferView Save(long length)
     {
+        if (Tape.IsSymbolic) throw new NotSupportedException($"{Label} belongs to training and cannot be part of an inference plan.");
         var buffer = Inputs[0].Device.Rent(length);
         _saved.Add(buffer);
         Tape.Own(buffer);
@@ -99,6 +104,12 @@ public abstract class Op
         {
             if (input.Device != Inputs[0].Device)
                 throw new InvalidOperationException($"{Label}: inputs are on two devices, {Inputs[0].Device} and {input.Device}. Make both on the same one.");
+        }
+        if (Tape.IsSymbolic && Inputs.Any(i => i.IsSymbolic))
+        {
+            Output = new Tensor(shape, Tape.Placeholder(Inputs[0].Device, shape.Count)) { Producer = this, IsSymbolic = true };
+            Tape.Record(this);
+            return Output;
         }
         bool requiresGrad = Tape.Differentiates && Inputs.Any(i => i.RequiresGrad);
         BufferView data;

@@ -20,8 +20,11 @@ public sealed class Tape : IDisposable
     private readonly HashSet<DeviceBuffer> _retained = [];
     private bool _disposed, _walked;
 
-    private Tape(bool differentiates, bool isTrace, long step = 0, ulong? seed = null)
+    private DeviceBuffer? _placeholder;
+
+    private Tape(bool differentiates, bool isTrace, long step = 0, ulong? seed = null, bool isSymbolic = false)
     {
+        IsSymbolic = isSymbolic;
         (Step, Seed) = (step, seed);
         Differentiates = differentiates;
         IsTrace = isTrace;
@@ -37,6 +40,9 @@ public sealed class Tape : IDisposable
 
     /// <summary>Every operation is recorded and every result kept until the tape closes.</summary>
     public bool IsTrace { get; }
+
+    /// <summary>What depends on a symbolic input is recorded and not computed; the rest (a kernel made of parameters) is computed as ever.</summary>
+    internal bool IsSymbolic { get; }
 
     /// <summary>The innermost open tape of this thread.</summary>
     /// <exception cref="InvalidOperationException">None is open.</exception>
@@ -63,6 +69,19 @@ public sealed class Tape : IDisposable
 
     /// <summary>An inference tape that records every operation and keeps every result: for summaries, exports and comparisons layer by layer.</summary>
     public static Tape Trace() => new(differentiates: false, isTrace: true);
+
+    /// <summary>A tape that records what would be computed from <see cref="SymbolicInput"/>, without computing it.</summary>
+    internal static Tape Symbolic() => new(differentiates: false, isTrace: false, isSymbolic: true);
+
+    /// <summary>A tensor that has a shape and no values.</summary>
+    internal Tensor SymbolicInput(Device device, Shape shape) => new(shape, Placeholder(device, shape.Count)) { IsSymbolic = true };
+
+    /// <summary>A view of the right length over no memory to speak of: only operations that are not computed ever see it.</summary>
+    internal BufferView Placeholder(Device device, long length)
+    {
+        if (_placeholder == null) Own(_placeholder = device.Rent(1));
+        return new BufferView(_placeholder, 0, length);
+    }
 
     /// <summary>
     /// Computes the gradients of everything the loss depends on and that wants one. Parameters add to the gradient they have;
@@ -113,7 +132,7 @@ public sealed class Tape : IDisposable
     /// </summary>
     public void Release(Tensor tensor)
     {
-        if (Differentiates || IsTrace || _retained.Contains(tensor.Data.Buffer)) return;
+        if (Differentiates || IsTrace || IsSymbolic || _retained.Contains(tensor.Data.Buffer)) return;
         GiveBack(tensor.Data.Buffer);
     }
 

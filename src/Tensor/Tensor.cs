@@ -29,7 +29,10 @@ public class Tensor : IDisposable
     public Device Device => Data.Buffer.Device;
 
     /// <summary>The elements, for kernels.</summary>
-    public BufferView Data { get; }
+    public BufferView Data { get; internal set; }
+
+    /// <summary>It has no values: it stands for what an <see cref="InferencePlan"/> will be given, or depends on it.</summary>
+    internal bool IsSymbolic { get; init; }
 
     /// <summary>Gradients of this tensor are wanted.</summary>
     public bool RequiresGrad { get; internal set; }

@@ -37,7 +37,25 @@ public sealed class BatchNorm2dOp : Op
     /// <inheritdoc/>
     public override string Attributes => Geometry.ToString();
 
+    internal bool IsTraining => _training;
+
+    internal Tensor Input => _x;
+
+    internal Tensor? ResidualInput => _residual;
+
     internal Tensor Run() => Run(_x.Shape);
+
+    /// <summary>The norm in evaluation as y = x·scale + shift per channel.</summary>
+    internal (double[] Scale, double[] Shift) AsAffine()
+    {
+        double[] scale = _gamma.ToDoubleArray(), shift = _beta.ToDoubleArray(), mean = _runningMean.ToDoubleArray(), variance = _runningVar.ToDoubleArray();
+        for (int c = 0; c < scale.Length; c++)
+        {
+            scale[c] /= Math.Sqrt(variance[c] + Geometry.Epsilon);
+            shift[c] -= mean[c] * scale[c];
+        }
+        return (scale, shift);
+    }
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels)

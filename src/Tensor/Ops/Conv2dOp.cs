@@ -45,6 +45,12 @@ public sealed class Conv2dOp : Op
     /// <summary>The whole shape.</summary>
     public Conv2dGeometry Geometry { get; }
 
+    internal Tensor Input => _x;
+
+    internal Tensor Weight => _w;
+
+    internal Tensor? Bias => _b;
+
     /// <inheritdoc/>
     public override long Macs => Geometry.Macs;
 

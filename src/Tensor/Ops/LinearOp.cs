@@ -27,6 +27,15 @@ public sealed class LinearOp : Op
     /// <inheritdoc/>
     public override string Attributes => $"{_in}→{_out}";
 
+    internal Tensor Input => _x;
+
+    internal Tensor Weight => _w;
+
+    internal Tensor? Bias => _b;
+
+    /// <summary>The same as a 1×1 convolution of images of one pixel.</summary>
+    internal Conv2dGeometry AsConv2d => new(_rows, 1, 1, _in, _out, 1, 1);
+
     internal Tensor Run() => Run(new Shape(_rows, _out));
 
     /// <inheritdoc/>

@@ -1,0 +1,101 @@
+using RefConv.Kernels;
+
+namespace RefConv;
+
+/// <summary>One thing a plan does.</summary>
+internal abstract class PlanStep : IDisposable
+{
+    /// <summary>What it reads and the plan computes; parameters are not among them.</summary>
+    public abstract IEnumerable<Tensor> Reads { get; }
+
+    /// <summary>What it writes.</summary>
+    public abstract Tensor Output { get; }
+
+    /// <summary>One of the inputs whose memory the result may take, if nobody reads it later; or null.</summary>
+    public abstract Tensor? MayOverwrite { get; }
+
+    public virtual long WeightBytes => 0;
+
+    public abstract void Run(IKernels kernels);
+
+    public virtual void Dispose()
+    {
+    }
+}
+
+/// <summary>An operation as it is.</summary>
+internal sealed class OpStep(Op op) : PlanStep
+{
+    public override IEnumerable<Tensor> Reads => op.Inputs.Where(i => i.IsSymbolic);
+
+    public override Tensor Output => op.Output;
+
+    public override Tensor? MayOverwrite => op is ActivationOp or AddOp or BatchNorm2dOp ? Reads.First() : null;
+
+    public override void Run(IKernels kernels) => op.Execute();
+
+    public override string ToString() => op.ToString();
+}
+
+/// <summary>A convolution or linear layer with all that was fused into it.</summary>
+internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor input, Tensor weight, Tensor? bias, Tensor output) : PlanStep
+{
+    private readonly double[] _weight = weight.ToDoubleArray();
+    private double[]? _bias = bias?.ToDoubleArray();
+    private PackedConv2d? _packed;
+    private DeviceBuffer? _biasBuffer;
+    private Tensor _output = output;
+
+    public override IEnumerable<Tensor> Reads => Residual == null ? [input] : [input, Residual];
+
+    public override Tensor Output => _output;
+
+    public override Tensor? MayOverwrite => Residual;
+
+    public override long WeightBytes => _packed?.Bytes ?? 0;
+
+    public Tensor? Residual { get; private set; }
+
+    public ActivationKind Activation { get; private set; }
+
+    /// <summary>Nothing but scaling and a bias happened to the sums yet, so that more can be fused.</summary>
+    public bool IsOpen => Activation == ActivationKind.Identity && Residual == null;
+
+    /// <summary>The result becomes result·scale + shift, per channel.</summary>
+    public void Fold(double[] scale, double[] shift, Tensor output)
+    {
+        int k = geometry.K;
+        for (int i = 0; i < _weight.Length; i++) _weight[i] *= scale[i % k];
+        _bias ??= new double[k];
+        for (int i = 0; i < k; i++) _bias[i] = (_bias[i] * scale[i]) + shift[i];
+        _output = output;
+    }
+
+    public void Add(Tensor residual, Tensor output) => (Residual, _output) = (residual, output);
+
+    public void Activate(ActivationKind kind, Tensor output) => (Activation, _output) = (kind, output);
+
+    /// <summary>Packs the weights as they are now; nothing can be folded afterwards.</summary>
+    public void Pack(Device device, Conv2dAccuracy accuracy)
+    {
+        using var weights = device.Rent(_weight.Length);
+        device.Write(weights.View, _weight);
+        _packed = device.Kernels.Conv2dPack(geometry, weights.View, accuracy);
+        if (_bias == null) return;
+        _biasBuffer = device.Rent(_bias.Length);
+        device.Write(_biasBuffer.View, _bias);
+    }
+
+    public override void Run(IKernels kernels) =>
+        kernels.Conv2dPacked(_packed!, Activation, input.Data, _biasBuffer?.View ?? default, Residual?.Data ?? default, _output.Data);
+
+    public override void Dispose()
+    {
+        _packed?.Dispose();
+        _biasBuffer?.Dispose();
+    }
+
+    public override string ToString() =>
+        $"Conv2d{(name.Length == 0 ? "" : $" '{name}'")} {geometry}{(_bias == null ? "" : " + bias")}{(Residual == null ? "" : " + residual")}" +
+        $"{(Activation == ActivationKind.Identity ? "" : $" + {Activation}")}: {_packed?.Algorithm}";
+}
