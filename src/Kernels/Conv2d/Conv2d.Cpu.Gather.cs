@@ -85,7 +85,7 @@ internal sealed unsafe partial class CpuKernels
         in PixelMap map, int groups, float* source, float* packed, float* bias, float* target, bool accumulate, TileFinish finish, float* moments)
         where V : unmanaged
     {
-        int wide = 2 * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        int wide = Tiles.MaxVectors<V>() * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new GatherPlan
         {
             Map = map, Source = source, Target = target, Packed = packed, Accumulate = accumulate,

@@ -17,7 +17,7 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>Floats of the packed weights of a product.</summary>
     private static long PackedLength<V>(in PixelMap map, int groups) where V : unmanaged
     {
-        int wide = 2 * Simd.Width<V>();
+        int wide = Tiles.MaxVectors<V>() * Simd.Width<V>();
         return (long)groups * Pieces(map.TargetC / groups, wide) * wide * map.Taps * (map.SourceC / groups);
     }
 
@@ -28,7 +28,7 @@ internal sealed unsafe partial class CpuKernels
     /// </summary>
     private void PackPanels<V>(in PixelMap map, int groups, float* weights, WeightLayout layout, float* packed) where V : unmanaged
     {
-        int depth = map.SourceC / groups, width = map.TargetC / groups, wide = 2 * Simd.Width<V>();
+        int depth = map.SourceC / groups, width = map.TargetC / groups, wide = Tiles.MaxVectors<V>() * Simd.Width<V>();
         int panelsPerGroup = Pieces(width, wide), taps = map.Taps;
         var tap = map.Tap;
         long floats = (long)taps * depth * wide;
@@ -47,8 +47,8 @@ internal sealed unsafe partial class CpuKernels
         });
     }
 
-    /// <summary>Columns of a panel in memory: one vector or two.</summary>
-    private static int PanelWidth<V>(int columns) where V : unmanaged => columns > Simd.Width<V>() ? 2 * Simd.Width<V>() : Simd.Width<V>();
+    /// <summary>Columns of a panel in memory: whole vectors.</summary>
+    private static int PanelWidth<V>(int columns) where V : unmanaged => Pieces(columns, Simd.Width<V>()) * Simd.Width<V>();
 
     /// <summary>to[i][n] = from[i·stride + n], for i &lt; rows and n &lt; columns; the rest of the panel's columns become zero.</summary>
     private static void PackRows<V>(float* from, long stride, int rows, int columns, float* to) where V : unmanaged

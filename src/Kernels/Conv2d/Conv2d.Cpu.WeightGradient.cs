@@ -59,7 +59,7 @@ internal sealed unsafe partial class CpuKernels
             if (!accumulate) new Span<float>(dw, checked(map.Taps * (map.SourceC / groups) * map.TargetC)).Clear();
             return;
         }
-        int wide = 2 * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        int wide = Tiles.MaxVectors<V>() * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new OuterPlan
         {
             Map = map, X = x, Dy = dy, Accumulate = accumulate, Depth = map.SourceC / groups, Width = map.TargetC / groups,

@@ -4,13 +4,14 @@ using System.Runtime.Intrinsics;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// The two innermost loops under every matrix product and dense convolution. Each computes a small tile of the result, up to 6 rows by 2
+/// The two innermost loops under every matrix product and dense convolution. Each computes a small tile of the result, up to 6 rows by 2 or 4
 /// vectors, that stays in registers during the whole sum.
 /// </summary>
 /// <remarks>
 /// Why 6 × 2: a fused multiply-add takes about 4 cycles and two can start in each, so at least 8 independent sums must be under way;
 /// 12 sums, 2 vectors of B and one broadcast value are 15 registers, which fit the 16 of AVX2. Per step a tile loads 2 vectors and 6 single
-/// values for 12 multiply-adds, so the loads never hold up the arithmetic. Rows and vectors are type parameters: the just-in-time compiler
+/// values for 12 multiply-adds, so the loads never hold up the arithmetic. AVX-512 has 32 registers: 6 × 4 takes 29 of them, does twice the work
+/// between two visits to the result, and loads 10 for 24. Rows and vectors are type parameters: the just-in-time compiler
 /// knows them as constants and leaves out the branches below, so that every size gets straight-line code of its own.
 /// </remarks>
 internal static unsafe partial class Tiles
@@ -18,8 +19,11 @@ internal static unsafe partial class Tiles
     /// <summary>Most rows of a tile.</summary>
     public const int MaxRows = 6;
 
-    /// <summary>Floats in a tile at most: 6 rows of 2 vectors of 16.</summary>
-    public const int MaxFloats = MaxRows * 2 * 16;
+    /// <summary>Vectors of a tile's row at most: as many as there are registers for, see above.</summary>
+    public static int MaxVectors<V>() where V : unmanaged => Simd.Width<V>() == 16 ? 4 : 2;
+
+    /// <summary>Floats in a tile at most: 6 rows of 4 vectors of 16.</summary>
+    public const int MaxFloats = MaxRows * 4 * 16;
 
     /// <summary>
     /// Rows of the next tile when <paramref name="left"/> rows are still to be done: 6 while there are many, and the last 7 to 11 shared between
@@ -27,7 +31,7 @@ internal static unsafe partial class Tiles
     /// </summary>
     public static int NextRows(int left) => left >= 2 * MaxRows || left == MaxRows ? MaxRows : left > MaxRows ? (left + 1) / 2 : left;
 
-    /// <summary>c[row][0 … columns) (+)= Σ over segments, i: a[row][i] · b[i][0 … columns), for 1 to 6 rows and 1 or 2 vectors.</summary>
+    /// <summary>c[row][0 … columns) (+)= Σ over segments, i: a[row][i] · b[i][0 … columns), for 1 to 6 rows and 1 to 4 vectors.</summary>
     /// <param name="a">Pointers to the rows of A: a[tap·aStride + row].</param>
     /// <param name="aStride">Rows in the table of a tap.</param>
     /// <param name="segments">The pieces the sum is made of.</param>
@@ -45,7 +49,7 @@ internal static unsafe partial class Tiles
         float** c, nint cOffset, float* start, int rows, int columns, bool stream)
         where V : unmanaged
     {
-        int vectors = columns > Simd.Width<V>() ? 2 : 1;
+        int vectors = (columns + Simd.Width<V>() - 1) / Simd.Width<V>();
         if (columns == vectors * Simd.Width<V>())
         {
             if (stream) GatherFull<V, Streamed>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
@@ -81,7 +85,7 @@ internal static unsafe partial class Tiles
         float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
         where V : unmanaged
     {
-        int vectors = columns > Simd.Width<V>() ? 2 : 1;
+        int vectors = (columns + Simd.Width<V>() - 1) / Simd.Width<V>();
         if (columns == vectors * Simd.Width<V>())
         {
             OuterFull<V>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
@@ -111,26 +115,38 @@ internal static unsafe partial class Tiles
         where V : unmanaged
         where TStore : struct, IStore
     {
-        switch ((rows * 2) + vectors - 1)
+        switch ((rows * 4) + vectors - 1)
         {
-            case 2: GatherTile<V, TStore, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 3: GatherTile<V, TStore, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 4: GatherTile<V, TStore, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 5: GatherTile<V, TStore, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 6: GatherTile<V, TStore, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 7: GatherTile<V, TStore, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 8: GatherTile<V, TStore, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 9: GatherTile<V, TStore, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 10: GatherTile<V, TStore, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 11: GatherTile<V, TStore, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 12: GatherTile<V, TStore, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            default: GatherTile<V, TStore, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 4: GatherTile<V, TStore, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 5: GatherTile<V, TStore, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 6: GatherTile<V, TStore, One, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 7: GatherTile<V, TStore, One, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 8: GatherTile<V, TStore, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 9: GatherTile<V, TStore, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 10: GatherTile<V, TStore, Two, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 11: GatherTile<V, TStore, Two, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 12: GatherTile<V, TStore, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 13: GatherTile<V, TStore, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 14: GatherTile<V, TStore, Three, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 15: GatherTile<V, TStore, Three, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 16: GatherTile<V, TStore, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 17: GatherTile<V, TStore, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 18: GatherTile<V, TStore, Four, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 19: GatherTile<V, TStore, Four, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 20: GatherTile<V, TStore, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 21: GatherTile<V, TStore, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 22: GatherTile<V, TStore, Five, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 23: GatherTile<V, TStore, Five, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 24: GatherTile<V, TStore, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 25: GatherTile<V, TStore, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 26: GatherTile<V, TStore, Six, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            default: GatherTile<V, TStore, Six, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
         }
     }
 
     // AggressiveOptimization: good code at the first call, instead of the unoptimised first tier, which would call every helper.
     // Keep these methods free of branches at run time around the vectors: one more way out of the method, and the compiler
-    // no longer holds the twelve sums in registers (measured: four times slower). What varies is a type parameter.
+    // no longer holds the sums in registers (measured: four times slower). What varies is a type parameter.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void GatherTile<V, TStore, TRows, TVectors>(
         float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start)
@@ -140,23 +156,26 @@ internal static unsafe partial class Tiles
         where TVectors : struct, ITileSize
     {
         int w = Simd.Width<V>();
-        bool two = TVectors.Value > 1;
-        V c00, c10, c20, c30, c40, c50;
+        bool two = TVectors.Value > 1, three = TVectors.Value > 2, four = TVectors.Value > 3;
+        V c00 = default, c10 = default, c20 = default, c30 = default, c40 = default, c50 = default;
         V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
+        V c02 = default, c12 = default, c22 = default, c32 = default, c42 = default, c52 = default;
+        V c03 = default, c13 = default, c23 = default, c33 = default, c43 = default, c53 = default;
         if (start != null)
         {
             c00 = c10 = c20 = c30 = c40 = c50 = Simd.Load<V>(start);
             if (two) c01 = c11 = c21 = c31 = c41 = c51 = Simd.Load<V>(start + w);
+            if (three) c02 = c12 = c22 = c32 = c42 = c52 = Simd.Load<V>(start + (2 * w));
+            if (four) c03 = c13 = c23 = c33 = c43 = c53 = Simd.Load<V>(start + (3 * w));
         }
         else
         {
-            c00 = c10 = c20 = c30 = c40 = c50 = Simd.Load<V>(c[0] + cOffset);
-            if (two) c01 = Simd.Load<V>(c[0] + cOffset + w);
-            if (TRows.Value > 1) { c10 = Simd.Load<V>(c[1] + cOffset); if (two) c11 = Simd.Load<V>(c[1] + cOffset + w); }
-            if (TRows.Value > 2) { c20 = Simd.Load<V>(c[2] + cOffset); if (two) c21 = Simd.Load<V>(c[2] + cOffset + w); }
-            if (TRows.Value > 3) { c30 = Simd.Load<V>(c[3] + cOffset); if (two) c31 = Simd.Load<V>(c[3] + cOffset + w); }
-            if (TRows.Value > 4) { c40 = Simd.Load<V>(c[4] + cOffset); if (two) c41 = Simd.Load<V>(c[4] + cOffset + w); }
-            if (TRows.Value > 5) { c50 = Simd.Load<V>(c[5] + cOffset); if (two) c51 = Simd.Load<V>(c[5] + cOffset + w); }
+            c00 = Simd.Load<V>(c[0] + cOffset); if (two) c01 = Simd.Load<V>(c[0] + cOffset + w); if (three) c02 = Simd.Load<V>(c[0] + cOffset + (2 * w)); if (four) c03 = Simd.Load<V>(c[0] + cOffset + (3 * w));
+            if (TRows.Value > 1) { c10 = Simd.Load<V>(c[1] + cOffset); if (two) c11 = Simd.Load<V>(c[1] + cOffset + w); if (three) c12 = Simd.Load<V>(c[1] + cOffset + (2 * w)); if (four) c13 = Simd.Load<V>(c[1] + cOffset + (3 * w)); }
+            if (TRows.Value > 2) { c20 = Simd.Load<V>(c[2] + cOffset); if (two) c21 = Simd.Load<V>(c[2] + cOffset + w); if (three) c22 = Simd.Load<V>(c[2] + cOffset + (2 * w)); if (four) c23 = Simd.Load<V>(c[2] + cOffset + (3 * w)); }
+            if (TRows.Value > 3) { c30 = Simd.Load<V>(c[3] + cOffset); if (two) c31 = Simd.Load<V>(c[3] + cOffset + w); if (three) c32 = Simd.Load<V>(c[3] + cOffset + (2 * w)); if (four) c33 = Simd.Load<V>(c[3] + cOffset + (3 * w)); }
+            if (TRows.Value > 4) { c40 = Simd.Load<V>(c[4] + cOffset); if (two) c41 = Simd.Load<V>(c[4] + cOffset + w); if (three) c42 = Simd.Load<V>(c[4] + cOffset + (2 * w)); if (four) c43 = Simd.Load<V>(c[4] + cOffset + (3 * w)); }
+            if (TRows.Value > 5) { c50 = Simd.Load<V>(c[5] + cOffset); if (two) c51 = Simd.Load<V>(c[5] + cOffset + w); if (three) c52 = Simd.Load<V>(c[5] + cOffset + (2 * w)); if (four) c53 = Simd.Load<V>(c[5] + cOffset + (3 * w)); }
         }
         for (int s = 0; s < segmentCount; s++)
         {
@@ -171,44 +190,57 @@ internal static unsafe partial class Tiles
             float* a5 = TRows.Value > 5 ? row[5] + first : a0;
             for (nint i = 0; i < length; i++)
             {
-                V b0 = Simd.Load<V>(b);
-                V b1 = two ? Simd.Load<V>(b + w) : default;
-                V v = Simd.Broadcast<V>(a0[i]);
-                c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01);
-                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); }
-                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); }
-                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); }
-                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); }
-                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); }
+                V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
+                if (two) b1 = Simd.Load<V>(b + w);
+                if (three) b2 = Simd.Load<V>(b + (2 * w));
+                if (four) b3 = Simd.Load<V>(b + (3 * w));
+                V v = Simd.Broadcast<V>(a0[i]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01); if (three) c02 = Simd.Fma(v, b2, c02); if (four) c03 = Simd.Fma(v, b3, c03);
+                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); if (three) c12 = Simd.Fma(v, b2, c12); if (four) c13 = Simd.Fma(v, b3, c13); }
+                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); if (three) c22 = Simd.Fma(v, b2, c22); if (four) c23 = Simd.Fma(v, b3, c23); }
+                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); if (three) c32 = Simd.Fma(v, b2, c32); if (four) c33 = Simd.Fma(v, b3, c33); }
+                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); if (three) c42 = Simd.Fma(v, b2, c42); if (four) c43 = Simd.Fma(v, b3, c43); }
+                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); if (three) c52 = Simd.Fma(v, b2, c52); if (four) c53 = Simd.Fma(v, b3, c53); }
                 b += TVectors.Value * w;
             }
         }
-        TStore.Store(c[0] + cOffset, c00); if (two) TStore.Store(c[0] + cOffset + w, c01);
-        if (TRows.Value > 1) { TStore.Store(c[1] + cOffset, c10); if (two) TStore.Store(c[1] + cOffset + w, c11); }
-        if (TRows.Value > 2) { TStore.Store(c[2] + cOffset, c20); if (two) TStore.Store(c[2] + cOffset + w, c21); }
-        if (TRows.Value > 3) { TStore.Store(c[3] + cOffset, c30); if (two) TStore.Store(c[3] + cOffset + w, c31); }
-        if (TRows.Value > 4) { TStore.Store(c[4] + cOffset, c40); if (two) TStore.Store(c[4] + cOffset + w, c41); }
-        if (TRows.Value > 5) { TStore.Store(c[5] + cOffset, c50); if (two) TStore.Store(c[5] + cOffset + w, c51); }
+        TStore.Store(c[0] + cOffset, c00); if (two) TStore.Store(c[0] + cOffset + w, c01); if (three) TStore.Store(c[0] + cOffset + (2 * w), c02); if (four) TStore.Store(c[0] + cOffset + (3 * w), c03);
+        if (TRows.Value > 1) { TStore.Store(c[1] + cOffset, c10); if (two) TStore.Store(c[1] + cOffset + w, c11); if (three) TStore.Store(c[1] + cOffset + (2 * w), c12); if (four) TStore.Store(c[1] + cOffset + (3 * w), c13); }
+        if (TRows.Value > 2) { TStore.Store(c[2] + cOffset, c20); if (two) TStore.Store(c[2] + cOffset + w, c21); if (three) TStore.Store(c[2] + cOffset + (2 * w), c22); if (four) TStore.Store(c[2] + cOffset + (3 * w), c23); }
+        if (TRows.Value > 3) { TStore.Store(c[3] + cOffset, c30); if (two) TStore.Store(c[3] + cOffset + w, c31); if (three) TStore.Store(c[3] + cOffset + (2 * w), c32); if (four) TStore.Store(c[3] + cOffset + (3 * w), c33); }
+        if (TRows.Value > 4) { TStore.Store(c[4] + cOffset, c40); if (two) TStore.Store(c[4] + cOffset + w, c41); if (three) TStore.Store(c[4] + cOffset + (2 * w), c42); if (four) TStore.Store(c[4] + cOffset + (3 * w), c43); }
+        if (TRows.Value > 5) { TStore.Store(c[5] + cOffset, c50); if (two) TStore.Store(c[5] + cOffset + w, c51); if (three) TStore.Store(c[5] + cOffset + (2 * w), c52); if (four) TStore.Store(c[5] + cOffset + (3 * w), c53); }
     }
 
     private static void OuterFull<V>(
         float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
         where V : unmanaged
     {
-        switch ((rows * 2) + vectors - 1)
+        switch ((rows * 4) + vectors - 1)
         {
-            case 2: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 3: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 4: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 5: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 6: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 7: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 8: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 9: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 10: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 11: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 12: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            default: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 4: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 5: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 6: OuterTile<V, One, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 7: OuterTile<V, One, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 8: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 9: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 10: OuterTile<V, Two, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 11: OuterTile<V, Two, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 12: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 13: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 14: OuterTile<V, Three, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 15: OuterTile<V, Three, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 16: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 17: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 18: OuterTile<V, Four, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 19: OuterTile<V, Four, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 20: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 21: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 22: OuterTile<V, Five, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 23: OuterTile<V, Five, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 24: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 25: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 26: OuterTile<V, Six, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            default: OuterTile<V, Six, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
         }
     }
 
@@ -220,40 +252,43 @@ internal static unsafe partial class Tiles
         where TVectors : struct, ITileSize
     {
         int w = Simd.Width<V>();
-        bool two = TVectors.Value > 1;
+        bool two = TVectors.Value > 1, three = TVectors.Value > 2, four = TVectors.Value > 3;
         V c00 = default, c10 = default, c20 = default, c30 = default, c40 = default, c50 = default;
         V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
+        V c02 = default, c12 = default, c22 = default, c32 = default, c42 = default, c52 = default;
+        V c03 = default, c13 = default, c23 = default, c33 = default, c43 = default, c53 = default;
         float* row1 = c + cStride, row2 = row1 + cStride, row3 = row2 + cStride, row4 = row3 + cStride, row5 = row4 + cStride;
         if (load)
         {
-            c00 = Simd.Load<V>(c); if (two) c01 = Simd.Load<V>(c + w);
-            if (TRows.Value > 1) { c10 = Simd.Load<V>(row1); if (two) c11 = Simd.Load<V>(row1 + w); }
-            if (TRows.Value > 2) { c20 = Simd.Load<V>(row2); if (two) c21 = Simd.Load<V>(row2 + w); }
-            if (TRows.Value > 3) { c30 = Simd.Load<V>(row3); if (two) c31 = Simd.Load<V>(row3 + w); }
-            if (TRows.Value > 4) { c40 = Simd.Load<V>(row4); if (two) c41 = Simd.Load<V>(row4 + w); }
-            if (TRows.Value > 5) { c50 = Simd.Load<V>(row5); if (two) c51 = Simd.Load<V>(row5 + w); }
+            c00 = Simd.Load<V>(c); if (two) c01 = Simd.Load<V>(c + w); if (three) c02 = Simd.Load<V>(c + (2 * w)); if (four) c03 = Simd.Load<V>(c + (3 * w));
+            if (TRows.Value > 1) { c10 = Simd.Load<V>(row1); if (two) c11 = Simd.Load<V>(row1 + w); if (three) c12 = Simd.Load<V>(row1 + (2 * w)); if (four) c13 = Simd.Load<V>(row1 + (3 * w)); }
+            if (TRows.Value > 2) { c20 = Simd.Load<V>(row2); if (two) c21 = Simd.Load<V>(row2 + w); if (three) c22 = Simd.Load<V>(row2 + (2 * w)); if (four) c23 = Simd.Load<V>(row2 + (3 * w)); }
+            if (TRows.Value > 3) { c30 = Simd.Load<V>(row3); if (two) c31 = Simd.Load<V>(row3 + w); if (three) c32 = Simd.Load<V>(row3 + (2 * w)); if (four) c33 = Simd.Load<V>(row3 + (3 * w)); }
+            if (TRows.Value > 4) { c40 = Simd.Load<V>(row4); if (two) c41 = Simd.Load<V>(row4 + w); if (three) c42 = Simd.Load<V>(row4 + (2 * w)); if (four) c43 = Simd.Load<V>(row4 + (3 * w)); }
+            if (TRows.Value > 5) { c50 = Simd.Load<V>(row5); if (two) c51 = Simd.Load<V>(row5 + w); if (three) c52 = Simd.Load<V>(row5 + (2 * w)); if (four) c53 = Simd.Load<V>(row5 + (3 * w)); }
         }
         for (nint p = 0; p < pixels; p++)
         {
             Simd.Prefetch(ahead + (p * aheadStep));
             float* x = a[p] + aOffset;
-            V b0 = Simd.Load<V>(b);
-            V b1 = two ? Simd.Load<V>(b + w) : default;
-            V v = Simd.Broadcast<V>(x[0]);
-            c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01);
-            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); }
-            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); }
-            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); }
-            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); }
-            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); }
+            V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
+            if (two) b1 = Simd.Load<V>(b + w);
+            if (three) b2 = Simd.Load<V>(b + (2 * w));
+            if (four) b3 = Simd.Load<V>(b + (3 * w));
+            V v = Simd.Broadcast<V>(x[0]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01); if (three) c02 = Simd.Fma(v, b2, c02); if (four) c03 = Simd.Fma(v, b3, c03);
+            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); if (three) c12 = Simd.Fma(v, b2, c12); if (four) c13 = Simd.Fma(v, b3, c13); }
+            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); if (three) c22 = Simd.Fma(v, b2, c22); if (four) c23 = Simd.Fma(v, b3, c23); }
+            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); if (three) c32 = Simd.Fma(v, b2, c32); if (four) c33 = Simd.Fma(v, b3, c33); }
+            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); if (three) c42 = Simd.Fma(v, b2, c42); if (four) c43 = Simd.Fma(v, b3, c43); }
+            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); if (three) c52 = Simd.Fma(v, b2, c52); if (four) c53 = Simd.Fma(v, b3, c53); }
             b += TVectors.Value * w;
         }
-        Simd.Store(c, c00); if (two) Simd.Store(c + w, c01);
-        if (TRows.Value > 1) { Simd.Store(row1, c10); if (two) Simd.Store(row1 + w, c11); }
-        if (TRows.Value > 2) { Simd.Store(row2, c20); if (two) Simd.Store(row2 + w, c21); }
-        if (TRows.Value > 3) { Simd.Store(row3, c30); if (two) Simd.Store(row3 + w, c31); }
-        if (TRows.Value > 4) { Simd.Store(row4, c40); if (two) Simd.Store(row4 + w, c41); }
-        if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); }
+        Simd.Store(c, c00); if (two) Simd.Store(c + w, c01); if (three) Simd.Store(c + (2 * w), c02); if (four) Simd.Store(c + (3 * w), c03);
+        if (TRows.Value > 1) { Simd.Store(row1, c10); if (two) Simd.Store(row1 + w, c11); if (three) Simd.Store(row1 + (2 * w), c12); if (four) Simd.Store(row1 + (3 * w), c13); }
+        if (TRows.Value > 2) { Simd.Store(row2, c20); if (two) Simd.Store(row2 + w, c21); if (three) Simd.Store(row2 + (2 * w), c22); if (four) Simd.Store(row2 + (3 * w), c23); }
+        if (TRows.Value > 3) { Simd.Store(row3, c30); if (two) Simd.Store(row3 + w, c31); if (three) Simd.Store(row3 + (2 * w), c32); if (four) Simd.Store(row3 + (3 * w), c33); }
+        if (TRows.Value > 4) { Simd.Store(row4, c40); if (two) Simd.Store(row4 + w, c41); if (three) Simd.Store(row4 + (2 * w), c42); if (four) Simd.Store(row4 + (3 * w), c43); }
+        if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); if (three) Simd.Store(row5 + (2 * w), c52); if (four) Simd.Store(row5 + (3 * w), c53); }
     }
 
     private interface IStore
