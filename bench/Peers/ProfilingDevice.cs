@@ -80,6 +80,11 @@ internal sealed class ProfilingDevice : Device
                     elements += view.Length;
                     args[i] = Unwrap(view);
                 }
+                else if (args[i] is SgdOperand[] operands)
+                {
+                    elements += operands.Sum(o => o.Weight.Length + o.Gradient.Length + o.Velocity.Length);
+                    args[i] = operands.Select(o => new SgdOperand(Unwrap(o.Weight), Unwrap(o.Gradient), Unwrap(o.Velocity))).ToArray();
+                }
                 else if (i == 0)
                 {
                     geometry = args[i];

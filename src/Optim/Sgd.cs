@@ -49,20 +49,31 @@ public sealed class Sgd : IDisposable
     {
         foreach (var group in Groups)
         {
+            List<SgdOperand> first = [], later = []; // the first step of a parameter does not read its velocity
             foreach (var (name, parameter) in group.Parameters)
             {
                 if (!parameter.HasGradient) continue;
-                bool first = false;
+                bool isFirst = false;
                 Tensor? velocity = null;
                 if (Momentum > 0 && !_velocities.TryGetValue(name, out velocity))
                 {
-                    first = true;
+                    isFirst = true;
                     _velocities[name] = velocity = Tensor.Full(parameter.Device, parameter.Shape, 0);
                 }
-                var step = new SgdStepGeometry(learningRate * group.LearningRateFactor, Momentum, group.WeightDecay, Nesterov, first);
-                parameter.Device.Kernels.SgdStep(step, parameter.Data, parameter.GradientData, velocity?.Data ?? default);
+                var v = velocity?.Data ?? default;
+                if (parameter.Deferred is { } deferred) deferred.Step(Constants(group, isFirst), parameter.Data, v);
+                else (isFirst ? first : later).Add(new SgdOperand(parameter.Data, parameter.GradientData, v));
                 parameter.MarkChanged();
             }
+            Step(Constants(group, first: true), first);
+            Step(Constants(group, first: false), later);
+        }
+
+        SgdStepGeometry Constants(ParameterGroup group, bool first) => new(learningRate * group.LearningRateFactor, Momentum, group.WeightDecay, Nesterov, first);
+
+        static void Step(SgdStepGeometry constants, List<SgdOperand> operands)
+        {
+            foreach (var device in operands.GroupBy(o => o.Weight.Buffer.Device)) device.Key.Kernels.SgdStep(constants, [.. device]);
         }
     }
 

@@ -13,6 +13,7 @@ namespace RefConv;
 public class Tensor : IDisposable
 {
     private DeviceBuffer? _gradient;
+    private DeferredGradient? _deferred;
 
     /// <summary>Wraps memory as a tensor.</summary>
     internal Tensor(Shape shape, BufferView data, bool requiresGrad = false)
@@ -50,9 +51,18 @@ public class Tensor : IDisposable
 
     /// <summary>The gradient's elements; only where <see cref="HasGradient"/>.</summary>
     /// <exception cref="InvalidOperationException">There is none.</exception>
-    public BufferView GradientData => HasGradient
-        ? _gradient!.View
-        : throw new InvalidOperationException("This tensor has no gradient: call Tape.Backward first, and mark inputs whose gradient you want with requiresGrad.");
+    public BufferView GradientData
+    {
+        get
+        {
+            if (!HasGradient) throw new InvalidOperationException("This tensor has no gradient: call Tape.Backward first, and mark inputs whose gradient you want with requiresGrad.");
+            WriteDeferred();
+            return _gradient!.View;
+        }
+    }
+
+    /// <summary>The gradient as something still to be computed, which an optimiser can do in the pass of its step; null if it is in memory.</summary>
+    public DeferredGradient? Deferred => HasGradient ? _deferred : null;
 
     /// <summary>A tensor with the given elements.</summary>
     /// <param name="device">Where to put it.</param>
@@ -138,7 +148,12 @@ public class Tensor : IDisposable
     }
 
     /// <summary>Forgets the gradient; the next backward pass starts it anew. Its memory is kept for that.</summary>
-    public void ZeroGrad() => HasGradient = false;
+    public void ZeroGrad()
+    {
+        HasGradient = false;
+        _deferred?.Dispose();
+        _deferred = null;
+    }
 
     /// <inheritdoc/>
     public override string ToString() => $"{GetType().Name} {Shape} on {Device}";
@@ -156,23 +171,45 @@ public class Tensor : IDisposable
     /// <summary>Where to write this tensor's gradient, and whether something is there already that must be added to.</summary>
     internal BufferView GradientTarget(out bool accumulate)
     {
+        WriteDeferred();
         accumulate = HasGradient;
         _gradient ??= Device.Rent(Data.Length);
         HasGradient = true;
         return _gradient.View;
     }
 
+    /// <summary>Takes over a gradient that will be computed when somebody asks for it. There must be none yet.</summary>
+    internal void DeferGradient(DeferredGradient gradient)
+    {
+        (_deferred, HasGradient) = (gradient, true);
+        // What earlier steps may have left is not needed now.
+        _gradient?.Dispose();
+        _gradient = null;
+    }
+
     /// <summary>Hands the gradient's memory to another tensor of as many elements that has none yet.</summary>
     internal bool TryMoveGradientTo(Tensor other)
     {
-        if (other.HasGradient || other._gradient != null || other.Producer == null) return false;
+        if (_deferred != null || other.HasGradient || other._gradient != null || other.Producer == null) return false;
         (other._gradient, other.HasGradient, _gradient, HasGradient) = (_gradient, true, null, false);
         return true;
+    }
+
+    /// <summary>Computes a deferred gradient.</summary>
+    private void WriteDeferred()
+    {
+        if (_deferred is not { } deferred) return;
+        _gradient ??= Device.Rent(Data.Length);
+        deferred.WriteTo(_gradient.View);
+        deferred.Dispose();
+        _deferred = null;
     }
 
     /// <summary>Gives the gradient's memory back.</summary>
     internal void ReleaseGradient()
     {
+        _deferred?.Dispose();
+        _deferred = null;
         _gradient?.Dispose();
         _gradient = null;
         HasGradient = false;

@@ -9,9 +9,9 @@ internal static class RefocusCases
 
     public static IEnumerable<KernelCase> All =>
     [
-        .. Small.SelectMany(g => new[] { Unfold(g), Forward(g, true), Forward(g, false), ZeroMap(g), MapGradient(g, false), MapGradient(g, true) }),
+        .. Small.SelectMany(g => new[] { Unfold(g), Forward(g, true), Forward(g, false), ZeroMap(g), MapGradient(g, false), MapGradient(g, true), MapStep(g) }),
         .. Small.SelectMany(g => new[] { BasisGradient(g, true, false), BasisGradient(g, false, true) }),
-        .. Large.SelectMany(g => new[] { Unfold(g, true), Forward(g, true, true), MapGradient(g, true, true), MapGradient(g, false, true), BasisGradient(g, true, false, true) }),
+        .. Large.SelectMany(g => new[] { Unfold(g, true), Forward(g, true, true), MapGradient(g, true, true), MapGradient(g, false, true), MapStep(g, true), BasisGradient(g, true, false, true) }),
     ];
 
     private static IEnumerable<RefocusGeometry> Small =>
@@ -76,6 +76,17 @@ internal static class RefocusCases
         new(nameof(IKernels.RefocusMapGradient), $"{g}{(accumulate ? " added" : "")}", Tolerance.Terms, Limit,
             [Basis(g), Unfolded(g), new("dw", g.KernelLength, Role.In), new("dmap", g.MapLength, accumulate ? Role.InOut : Role.Out)],
             (k, v) => k.RefocusMapGradient(g, v[0], v[1], v[2], v[3], accumulate)) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+
+    private static KernelCase MapStep(RefocusGeometry g, bool benchmark = false)
+    {
+        var step = new SgdStepGeometry(0.1, g.R == 3 ? 0.9 : 0, 1e-4, g.MapK == 3 && g.R == 3, g.Cout % 2 == 0);
+        return new(nameof(IKernels.RefocusMapStep), $"{g} {step}", Tolerance.Value, 1e-5,
+            [
+                Basis(g), Unfolded(g), new("dw", g.KernelLength, Role.In), new("map", g.MapLength, Role.InOut),
+                new("velocity", g.MapLength, step.Momentum == 0 ? Role.None : Role.InOut),
+            ],
+            (k, v) => k.RefocusMapStep(g, step, v[0], v[1], v[2], v[3], v[4])) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+    }
 
     private static KernelCase BasisGradient(RefocusGeometry g, bool shortcut, bool accumulate, bool benchmark = false) =>
         new(nameof(IKernels.RefocusBasisGradient), $"{g}{(shortcut ? " shortcut" : "")}{(accumulate ? " added" : "")}", Tolerance.Terms, Limit,

@@ -27,5 +27,5 @@ internal static class SgdStepCases
             new("weight", n, Role.InOut), new("gradient", n, Role.In),
             new("velocity", n, g.Momentum == 0 ? Role.None : g.First ? Role.Out : Role.InOut), // the first step must not read it
         ],
-        (k, v) => k.SgdStep(g, v[0], v[1], v[2])) { BenchmarkOnly = benchmark };
+        (k, v) => k.SgdStep(g, new SgdOperand(v[0], v[1], v[2]))) { BenchmarkOnly = benchmark };
 }

@@ -172,12 +172,17 @@ internal sealed unsafe partial class CpuKernels
         return l;
     }
 
-    private void GroupedMapGradient(in RefocusGeometry g, int first, int last, float* unfolded, float* dw, float* dmap, bool accumulate)
+    /// <summary>Map rows [first, last) of the gradient, to memory or, piece by piece and through the second-level cache, into a step of the optimiser.</summary>
+    private void GroupedMapGradient(in RefocusGeometry g, int first, int last, float* unfolded, float* dw, float* dmap, bool accumulate, MapStep step)
     {
         int pixels = g.R * g.S;
         nint length = (nint)g.Groups * g.MapK * g.MapK;
+        bool toStep = dmap == null;
+        // A step waits for memory, not for the unfolded rows, which may come from the second-level cache: it prefers long runs of map and velocity.
+        nint stretch = toStep ? 8 * Stretch : Stretch;
         using var scratch = _device.Scratch((last - first + 1) * (long)(pixels + PixelBlock));
-        float* factors = scratch.Pointer; // [pixels / 9, rows, 9]
+        using var gradient = _device.Scratch(toStep ? 2 * stretch : 0); // two rows of a stretch
+        float* factors = scratch.Pointer;                               // [pixels / 9, rows, 9]
         for (int d = first, end; d < last; d = end)
         {
             int group = d / g.Groups;
@@ -187,19 +192,33 @@ internal sealed unsafe partial class CpuKernels
             {
                 GatherFactors(g, dw, d, end - d, pixel, LastPixel(pixels, pixel), factors + (pixel / PixelBlock * blockFactors));
             }
-            for (nint l = 0; l < length; l += Stretch)
+            for (nint l = 0; l < length; l += stretch)
             {
-                for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
+                nint count = Math.Min(stretch, length - l);
+                for (int row = d; row < end; row += 2)
                 {
-                    float* u = unfolded + ((((nint)group * pixels) + pixel) * length), from = factors + (pixel / PixelBlock * blockFactors);
-                    for (int row = d; row < end; row += 2, from += 2 * PixelBlock)
+                    bool two = row + 1 < end;
+                    nint at = (row * length) + l;
+                    var rows = toStep
+                        ? new MapRows { First = gradient.Pointer, Distance = stretch, Soon = step.Map + at, SoonDistance = length }
+                        : new MapRows { First = dmap + at, Distance = length, Soon = dmap + at + (MapRowsAhead * length), SoonDistance = length };
+                    for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
                     {
-                        bool add = accumulate || pixel > 0;
-                        Outer(u, length, LastPixel(pixels, pixel), from, row + 1 < end, dmap + (row * length), l, Math.Min(length, l + Stretch), add);
+                        float* u = unfolded + ((((nint)group * pixels) + pixel) * length) + l, from = factors + (pixel / PixelBlock * blockFactors);
+                        Outer(u, length, LastPixel(pixels, pixel), from + ((row - d) * PixelBlock), two, rows, count, accumulate || pixel > 0);
                     }
+                    for (int r = 0; toStep && r < (two ? 2 : 1); r++, at += length)
+                        SgdRange(step.Constants, step.Map + at, gradient.Pointer + (r * stretch), step.Velocity == null ? null : step.Velocity + at, count);
                 }
             }
         }
+    }
+
+    /// <summary>Where two rows of a piece of gradient go, and what memory is needed soon.</summary>
+    private struct MapRows
+    {
+        public float* First, Soon;
+        public nint Distance, SoonDistance;
     }
 
     /// <summary>factors[row, pixel] = dw[d + row, pixel]; zero for pixels past the last.</summary>
@@ -213,8 +232,9 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    private static void Outer(float* u, nint length, int lastPixel, float* factors, bool two, float* to, nint l, nint end, bool add)
+    private static void Outer(float* u, nint length, int lastPixel, float* factors, bool two, MapRows to, nint end, bool add)
     {
+        nint l = 0;
         if (Simd.MaxWidth >= 16)
         {
             l = two
@@ -239,11 +259,12 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>to[row, l] (+)= Σ over nine pixels of factors[row, pixel] · u[pixel, l]: the factors are in registers, each output is written once.</summary>
-    private static nint Outer<V, TRows>(float* u, nint length, int lastPixel, float* factors, float* to, nint l, nint end, bool add) where V : unmanaged
+    private static nint Outer<V, TRows>(float* u, nint length, int lastPixel, float* factors, MapRows rows, nint l, nint end, bool add) where V : unmanaged
     {
         bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>();
         if (l + n > end) return l;
+        float* to = rows.First, to1 = to + rows.Distance, soon = rows.Soon, soon1 = soon + rows.SoonDistance;
         float* u0 = u, u1 = u + (Math.Min(1, lastPixel) * length), u2 = u + (Math.Min(2, lastPixel) * length);
         float* u3 = u + (Math.Min(3, lastPixel) * length), u4 = u + (Math.Min(4, lastPixel) * length), u5 = u + (Math.Min(5, lastPixel) * length);
         float* u6 = u + (Math.Min(6, lastPixel) * length), u7 = u + (Math.Min(7, lastPixel) * length), u8 = u + (Math.Min(8, lastPixel) * length);
@@ -256,9 +277,9 @@ internal sealed unsafe partial class CpuKernels
         V h6 = Simd.Broadcast<V>(factors[6]), h7 = Simd.Broadcast<V>(factors[7]), h8 = Simd.Broadcast<V>(factors[8]);
         for (; l + n <= end; l += n)
         {
-            V a = add ? Simd.Load<V>(to + l) : Simd.Broadcast<V>(0), b = two && add ? Simd.Load<V>(to + length + l) : Simd.Broadcast<V>(0);
-            Simd.Prefetch(to + (MapRowsAhead * length) + l);
-            if (two) Simd.Prefetch(to + ((MapRowsAhead + 1) * length) + l);
+            V a = add ? Simd.Load<V>(to + l) : Simd.Broadcast<V>(0), b = two && add ? Simd.Load<V>(to1 + l) : Simd.Broadcast<V>(0);
+            Simd.Prefetch(soon + l);
+            if (two) Simd.Prefetch(soon1 + l);
             V x = Simd.Load<V>(u0 + l);
             a = Simd.Fma(f0, x, a);
             if (two) b = Simd.Fma(h0, x, b);
@@ -287,7 +308,7 @@ internal sealed unsafe partial class CpuKernels
             a = Simd.Fma(f8, x, a);
             if (two) b = Simd.Fma(h8, x, b);
             Simd.Store(to + l, a);
-            if (two) Simd.Store(to + length + l, b);
+            if (two) Simd.Store(to1 + l, b);
         }
         return l;
     }

@@ -45,7 +45,30 @@ internal sealed unsafe partial class CpuKernels
         }
         var shape = g;
         float* u = P(unfolded), d = P(dw), to = P(dmap);
-        ParallelRange(g.D, GroupedRows(g), (first, last) => GroupedMapGradient(shape, (int)first, (int)last, u, d, to, accumulate));
+        ParallelRange(g.D, GroupedRows(g), (first, last) => GroupedMapGradient(shape, (int)first, (int)last, u, d, to, accumulate, default));
+    }
+
+    public void RefocusMapStep(in RefocusGeometry g, in SgdStepGeometry step, BufferView basis, BufferView unfolded, BufferView dw, BufferView map, BufferView velocity)
+    {
+        if (g.Groups == 1)
+        {
+            // D·k² weights, as few as the kernel itself: nothing to gain.
+            using var gradient = _device.Rent(g.MapLength);
+            RefocusMapGradient(g, basis, unfolded, dw, gradient.View, accumulate: false);
+            SgdStep(step, new SgdOperand(map, gradient.View, velocity));
+            return;
+        }
+        var shape = g;
+        float* u = P(unfolded), d = P(dw);
+        var target = new MapStep { Constants = step, Map = P(map), Velocity = P(velocity) };
+        ParallelRange(g.D, GroupedRows(g), (first, last) => GroupedMapGradient(shape, (int)first, (int)last, u, d, null, accumulate: false, target));
+    }
+
+    /// <summary>What becomes of a piece of the map's gradient where it is not wanted in memory.</summary>
+    private struct MapStep
+    {
+        public SgdStepGeometry Constants;
+        public float* Map, Velocity;
     }
 
     public void RefocusBasisGradient(in RefocusGeometry g, BufferView map, BufferView dw, BufferView dbasis, bool shortcut, bool accumulate)

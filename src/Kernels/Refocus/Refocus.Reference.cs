@@ -68,6 +68,14 @@ internal sealed partial class ReferenceKernels
         }
     }
 
+    public void RefocusMapStep(in RefocusGeometry g, in SgdStepGeometry step, BufferView basis, BufferView unfolded, BufferView dw, BufferView map, BufferView velocity)
+    {
+        using var device = new ReferenceDevice();
+        using var gradient = device.Rent(g.MapLength);
+        RefocusMapGradient(g, basis, unfolded, dw, gradient.View, accumulate: false);
+        SgdStep(step, map, gradient.View, velocity);
+    }
+
     public void RefocusBasisGradient(in RefocusGeometry g, BufferView map, BufferView dw, BufferView dbasis, bool shortcut, bool accumulate)
     {
         var m = S(map);

@@ -76,6 +76,19 @@ public partial interface IKernels
     void RefocusMapGradient(in RefocusGeometry g, BufferView basis, BufferView unfolded, BufferView dw, BufferView dmap, bool accumulate);
 
     /// <summary>
+    /// <see cref="RefocusMapGradient"/> and <see cref="SgdStep"/> in one, with the same bits. The gradient, as large as the map itself, is never
+    /// in memory: of the seven passes over it (written once, fetched for that, read; map and velocity read and written) four are left.
+    /// </summary>
+    /// <param name="g">Shape.</param>
+    /// <param name="step">Constants of the step.</param>
+    /// <param name="basis">[R, S, Cin/g, Cout]</param>
+    /// <param name="unfolded">From <see cref="RefocusUnfold"/>; empty for g = 1.</param>
+    /// <param name="dw">[R, S, Cin/g, Cout], the gradient of the result.</param>
+    /// <param name="map">Updated; stored as <see cref="RefocusGeometry"/> says.</param>
+    /// <param name="velocity">Updated; as the map. Empty when there is no momentum.</param>
+    void RefocusMapStep(in RefocusGeometry g, in SgdStepGeometry step, BufferView basis, BufferView unfolded, BufferView dw, BufferView map, BufferView velocity);
+
+    /// <summary>
     /// <c>dbasis[c,y,x] = [shortcut] dw[c,y,x] + Σ_{d in c's group} Σ_{u,v} map[d, c mod g, u, v] · dw[d, y−u+k/2, x−v+k/2]</c>
     /// (for the learnable-basis ablations).
     /// </summary>

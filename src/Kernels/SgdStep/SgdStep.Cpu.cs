@@ -6,21 +6,48 @@ namespace RefConv.Kernels;
 internal sealed unsafe partial class CpuKernels
 {
     /// <remarks>Memory traffic alone: with momentum three streams are read and two written, in one pass.</remarks>
-    public void SgdStep(in SgdStepGeometry g, BufferView weight, BufferView gradient, BufferView velocity)
+    public void SgdStep(in SgdStepGeometry g, params SgdOperand[] parameters)
     {
         var constants = g;
-        float* w = P(weight), d = P(gradient), v = P(velocity);
-        ParallelRange(weight.Length, ElementGrain, (first, last) =>
+        // Items of about the grain: several small parameters, or a piece of a large one.
+        List<(int Operand, long First, long Count)> pieces = [];
+        List<int> items = [];
+        long filled = ElementGrain;
+        for (int i = 0; i < parameters.Length; i++)
         {
-            float* vs = v == null ? null : v + first;
-            switch (Simd.MaxWidth)
+            for (long first = 0, length = parameters[i].Weight.Length; first < length; first += ElementGrain)
             {
-                case 16: SgdRange<Vector512<float>>(constants, w + first, d + first, vs, last - first); break;
-                case 8: SgdRange<Vector256<float>>(constants, w + first, d + first, vs, last - first); break;
-                case 4: SgdRange<Vector128<float>>(constants, w + first, d + first, vs, last - first); break;
-                default: SgdRange<float>(constants, w + first, d + first, vs, last - first); break;
+                if (filled >= ElementGrain)
+                {
+                    items.Add(pieces.Count);
+                    filled = 0;
+                }
+                long count = Math.Min(ElementGrain, length - first);
+                pieces.Add((i, first, count));
+                filled += count;
+            }
+        }
+        items.Add(pieces.Count);
+        ParallelIfWorth(items.Count - 1, parameters.Sum(p => p.Weight.Length), item =>
+        {
+            for (int i = items[item]; i < items[item + 1]; i++)
+            {
+                var (operand, first, count) = pieces[i];
+                var (weight, gradient, velocity) = parameters[operand];
+                SgdRange(constants, P(weight) + first, P(gradient) + first, velocity.IsEmpty ? null : P(velocity) + first, count);
             }
         });
+    }
+
+    private static void SgdRange(in SgdStepGeometry g, float* w, float* gradient, float* v, long count)
+    {
+        switch (Simd.MaxWidth)
+        {
+            case 16: SgdRange<Vector512<float>>(g, w, gradient, v, count); break;
+            case 8: SgdRange<Vector256<float>>(g, w, gradient, v, count); break;
+            case 4: SgdRange<Vector128<float>>(g, w, gradient, v, count); break;
+            default: SgdRange<float>(g, w, gradient, v, count); break;
+        }
     }
 
     private static void SgdRange<V>(in SgdStepGeometry g, float* w, float* gradient, float* v, long count) where V : unmanaged

@@ -2,7 +2,12 @@ namespace RefConv.Kernels;
 
 internal sealed partial class ReferenceKernels
 {
-    public void SgdStep(in SgdStepGeometry g, BufferView weight, BufferView gradient, BufferView velocity)
+    public void SgdStep(in SgdStepGeometry g, params SgdOperand[] parameters)
+    {
+        foreach (var (weight, gradient, velocity) in parameters) SgdStep(g, weight, gradient, velocity);
+    }
+
+    private static void SgdStep(in SgdStepGeometry g, BufferView weight, BufferView gradient, BufferView velocity)
     {
         var w = S(weight);
         var gs = S(gradient);

@@ -12,15 +12,19 @@ public readonly record struct SgdStepGeometry(double LearningRate, double Moment
     public override string ToString() => $"lr{LearningRate} m{Momentum} wd{WeightDecay}{(Nesterov ? " nesterov" : "")}{(First ? " first" : "")}";
 }
 
+/// <summary>One parameter of a step.</summary>
+/// <param name="Weight">w, updated</param>
+/// <param name="Gradient">g</param>
+/// <param name="Velocity">v, updated; empty when there is no momentum</param>
+public readonly record struct SgdOperand(BufferView Weight, BufferView Gradient, BufferView Velocity);
+
 public partial interface IKernels
 {
     /// <summary>
-    /// One pass over a parameter: <c>d = g + λ·w</c>; <c>v = First ? d : μ·v + d</c>; <c>w −= η·(Nesterov ? d + μ·v : v)</c>
-    /// (without momentum <c>w −= η·d</c>, and v may be empty).
+    /// One pass over all parameters that share their constants: <c>d = g + λ·w</c>; <c>v = First ? d : μ·v + d</c>; <c>w −= η·(Nesterov ? d + μ·v : v)</c>
+    /// (without momentum <c>w −= η·d</c>, and v may be empty). A network has a hundred small parameters: one call for all of them is one fork and join.
     /// </summary>
     /// <param name="g">Constants.</param>
-    /// <param name="weight">w, updated</param>
-    /// <param name="gradient">g</param>
-    /// <param name="velocity">v, updated; empty when there is no momentum</param>
-    void SgdStep(in SgdStepGeometry g, BufferView weight, BufferView gradient, BufferView velocity);
+    /// <param name="parameters">The parameters; no two overlap.</param>
+    void SgdStep(in SgdStepGeometry g, params SgdOperand[] parameters);
 }
