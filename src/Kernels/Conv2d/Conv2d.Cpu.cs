@@ -58,6 +58,13 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y) where V : unmanaged
     {
+        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradFits(g))
+        {
+            using var packed = _device.Scratch(WinogradPackedLength<V>(g));
+            WinogradPack<V>(g, w, packed.Pointer);
+            WinogradForward<V>(g, x, packed.Pointer, b, y);
+            return;
+        }
         using var taps = TapScratch(g);
         var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: g.K, ColumnStride: 1, GroupStride: g.GroupK);
         GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, layout, b, y, accumulate: false);
@@ -65,6 +72,13 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
     {
+        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradFits(g))
+        {
+            using var packed = _device.Scratch(WinogradTransposedLength<V>(g));
+            WinogradPackTransposed<V>(g, w, packed.Pointer);
+            WinogradInputGradient<V>(g, dy, packed.Pointer, dx, accumulate);
+            return;
+        }
         using var taps = TapScratch(g);
         // The same product over dy, with every tap's weight matrix transposed: the sum now runs along k, which is contiguous in w.
         var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: 1, ColumnStride: g.K, GroupStride: g.GroupK);

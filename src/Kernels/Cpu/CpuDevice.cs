@@ -2,6 +2,19 @@ using System.Diagnostics;
 
 namespace RefConv.Kernels;
 
+/// <summary>What a device may trade for speed in convolutions.</summary>
+public enum ConvolutionAccuracy
+{
+    /// <summary>Every result is the sum of its products, rounded like one: an error of some 1e-7 of Σ|terms|.</summary>
+    Exact,
+
+    /// <summary>
+    /// 3×3 convolutions of stride 1 may use Winograd's algorithm where it is faster: a quarter of the multiplications, an error of some 1e-6 of
+    /// Σ|terms|, and the same bits for any number of threads as ever.
+    /// </summary>
+    Fast,
+}
+
 /// <summary>The processor: 32-bit floats, SIMD at the widest level present, all cores. Needs no native library.</summary>
 public sealed unsafe class CpuDevice : Device
 {
@@ -28,6 +41,11 @@ public sealed unsafe class CpuDevice : Device
 
     /// <inheritdoc/>
     public override int Threads { get; }
+
+    /// <summary>
+    /// Whether convolutions, forward and input gradient, may round more for speed. <see cref="ConvolutionAccuracy.Exact"/> unless set.
+    /// </summary>
+    public ConvolutionAccuracy ConvolutionAccuracy { get; set; }
 
     /// <inheritdoc/>
     public override IKernels Kernels { get; }
