@@ -197,6 +197,13 @@ internal static unsafe class Winograd
         public static void Put<V>(float* p, V v) where V : unmanaged => Simd.Store(p, v);
     }
 
+    /// <summary>Write it past the caches, see <see cref="Simd.StoreStreamed{V}"/>.</summary>
+    public readonly struct Streamed : ITarget
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Put<V>(float* p, V v) where V : unmanaged => Simd.StoreStreamed(p, v);
+    }
+
     /// <summary>Add it to what is there.</summary>
     public readonly struct Accumulate : ITarget
     {

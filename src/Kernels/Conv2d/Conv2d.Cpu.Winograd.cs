@@ -13,14 +13,14 @@ internal unsafe struct WinogradPlan
     public float* Source, Packed, Bias, Target, Zeros;
     public bool Accumulate;
 
+    /// <summary>Write the target past the caches: it is too large to be still there when it is read.</summary>
+    public bool Stream;
+
     /// <summary>Tiles of 4×4 target pixels: along a column, along a row, in all.</summary>
     public int TilesH, TilesW, Tiles;
 
     /// <summary>Tiles and panels of columns are each cut into pieces of at most so many; a piece of work is one piece of both.</summary>
     public int ChunkTiles, Chunks, Panels, ColumnBlocks;
-
-    /// <summary>Of the panels of a piece, so many are multiplied before their products are transformed back.</summary>
-    public int PanelsAtOnce;
 
     public int PanelWidth;
 
@@ -41,7 +41,7 @@ internal unsafe struct WinogradPlan
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>Floats a piece's transformed windows may take: half of a second-level cache of 1 MB, the rest is for weights and products.</summary>
-    private const int WinogradSourceFloats = 128 << 10;
+    private const int WinogradSourceFloats = 96 << 10;
 
     /// <summary>Fewest tiles a piece has if there are as many: each panel of weights read from far away is then used for that many rows.</summary>
     private const int WinogradFewestTiles = 24;
@@ -50,12 +50,26 @@ internal sealed unsafe partial class CpuKernels
     internal static bool WinogradComputes(in Conv2dGeometry g) =>
         g is { R: 3, S: 3, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1 };
 
+    /// <summary>The algorithm computes this shape forward, and faster than the direct sum does once the weights are transformed.</summary>
+    internal static bool WinogradFits(in Conv2dGeometry g) => WinogradComputes(g) && WinogradPays(g.C, g.P, g.Q);
+
+    /// <summary>The same when the weights must be transformed for this one call.</summary>
+    internal static bool WinogradFitsWithPacking(in Conv2dGeometry g) => WinogradFits(g) && WinogradPaysPacking(g.N, g.P, g.Q);
+
+    /// <summary>The same for the input gradient.</summary>
+    internal static bool WinogradInputGradientFitsWithPacking(in Conv2dGeometry g) =>
+        WinogradComputes(g) && WinogradPays(g.K, g.H, g.W) && WinogradPaysPacking(g.N, g.H, g.W);
+
     /// <summary>
-    /// The algorithm computes this shape, and faster than the direct sum does. Measured: the transforms are additions for every channel of
-    /// either side, so what they cost beside the products falls with the other side's channels; and a tile that hangs over the edge
-    /// of the map computes what nobody wants.
+    /// Measured: with fewer than 8 source channels the products at the points are sums too short to be worth their transforms; and tiles that hang
+    /// over the edge of a small map compute what nobody wants, so of the fourfold saving at least 1.5 must be left.
     /// </summary>
-    internal static bool WinogradFits(in Conv2dGeometry g) => WinogradComputes(g) && Math.Min(g.C, g.K) >= 16;
+    private static bool WinogradPays(int sourceC, int targetH, int targetW) =>
+        sourceC >= 8 && 9L * targetH * targetW * 2 >= 3L * Winograd.Products * Pieces(targetH, Winograd.Outputs) * Pieces(targetW, Winograd.Outputs);
+
+    /// <summary>Measured: transforming the weights takes as long as what some 15 tiles save.</summary>
+    private static bool WinogradPaysPacking(int images, int targetH, int targetW) =>
+        (long)images * Pieces(targetH, Winograd.Outputs) * Pieces(targetW, Winograd.Outputs) >= 24;
 
     /// <summary>Floats of the packed, transformed weights of the forward direction.</summary>
     internal static long WinogradPackedLength<V>(in Conv2dGeometry g) where V : unmanaged => WinogradPackedLength<V>(g.C, g.K);
@@ -64,7 +78,7 @@ internal sealed unsafe partial class CpuKernels
     internal static long WinogradTransposedLength<V>(in Conv2dGeometry g) where V : unmanaged => WinogradPackedLength<V>(g.K, g.C);
 
     /// <summary>
-    /// Transforms weights for <see cref="WinogradForward{V}"/>: packed[panel][point][c][columns of the panel]. Once for each version of the weights.
+    /// Transforms weights for <see cref="WinogradForward{V}"/>: packed[panel][point][c][columns of the panel]. Once a version of the weights.
     /// </summary>
     internal void WinogradPack<V>(in Conv2dGeometry g, float* w, float* packed) where V : unmanaged =>
         WinogradPack<V>(g.C, g.K, w, new WeightLayout((long)g.C * g.K, RowStride: g.K, ColumnStride: 1, 0), flip: false, packed);
@@ -106,26 +120,33 @@ internal sealed unsafe partial class CpuKernels
 
     private void WinogradPack<V>(int depth, int width, float* w, WeightLayout layout, bool flip, float* packed) where V : unmanaged
     {
-        // Rows of a panel are done some at a time, so that the nine taps of them are in the first-level caches when they are transformed.
-        const int Rows = 32;
-        int wide = 2 * Simd.Width<V>(), panels = Pieces(width, wide), parts = Pieces(depth, Rows);
-        long scratchFloats = (9L * Rows * wide) + (18 * Simd.Width<V>());
+        // Some rows of a panel at a time: their nine taps and 36 transformed points stay in the near caches, and leave them in runs. Written straight to
+        // their places, a power of two apart, the 36 points would push each other out before a line is sent off.
+        const int Rows = 16;
+        int w1 = Simd.Width<V>(), wide = 2 * w1, panels = Pieces(width, wide), parts = Pieces(depth, Rows);
+        int tapStride = Rows * wide, pointStride = (Rows * wide) + 16;
+        long scratchFloats = (9L * tapStride) + ((long)Winograd.Products * pointStride) + (18 * w1);
         using var perWorker = _device.Scratch(scratchFloats * _device.Threads);
         float* scratch = perWorker.Pointer;
         Fork((long)depth * width * Winograd.Products, panels * parts, (item, worker) =>
         {
             int panel = item / parts, first = item % parts * Rows, rows = Math.Min(Rows, depth - first);
             int column = panel * wide, columns = Math.Min(wide, width - column), padded = PanelWidth<V>(columns);
-            float* taps = scratch + (worker * scratchFloats), half = taps + (9 * Rows * wide); // [tap][row][padded]
+            float* taps = scratch + (worker * scratchFloats), points = taps + (9 * tapStride), half = points + (Winograd.Products * pointStride);
             for (int t = 0; t < 9; t++)
             {
-                float* from = w + (t * layout.TapStride) + (first * layout.RowStride) + (column * layout.ColumnStride), to = taps + (t * Rows * padded);
+                float* from = w + (t * layout.TapStride) + (first * layout.RowStride) + (column * layout.ColumnStride), to = taps + (t * tapStride);
                 if (layout.ColumnStride == 1) PackRows<V>(from, layout.RowStride, rows, columns, to);
                 else PackColumns<V>(from, layout.ColumnStride, rows, columns, to);
             }
+            int count = rows * padded;
+            for (int i = 0; i < count; i += w1) Winograd.TransformFilter<V>(taps + i, tapStride, flip, points + i, pointStride, half);
             float* target = packed + ((long)Winograd.Products * depth * column) + ((long)first * padded);
-            for (int i = 0; i < rows * padded; i += Simd.Width<V>())
-                Winograd.TransformFilter<V>(taps + i, Rows * padded, flip, target + i, (nint)depth * padded, half);
+            for (int p = 0; p < Winograd.Products; p++, points += pointStride, target += (long)depth * padded)
+            for (int i = 0; i < count; i += w1)
+            {
+                Simd.Store(target + i, Simd.Load<V>(points + i));
+            }
         });
     }
 
@@ -139,13 +160,16 @@ internal sealed unsafe partial class CpuKernels
         plan.PanelWidth = 2 * w;
         plan.Panels = Pieces(plan.TargetC, plan.PanelWidth);
         plan.DepthStride = Pieces(plan.SourceC, w) * w;
+        // Only where a vector is a whole cache line: half ones would have to meet in the processor's few write buffers, and 16 pixels lie between them.
+        plan.Stream = w == 16 && !plan.Accumulate && plan.TargetC % w == 0 && (nint)plan.Target % sizeof(V) == 0
+            && (long)plan.Images * plan.TargetH * plan.TargetW * plan.TargetC >= MinStreamed;
         long macs = (long)plan.Tiles * Winograd.Products * plan.SourceC * plan.TargetC;
         Cut(ref plan, macs);
 
         // A plane is the rows of all tiles of a piece at one point. An odd number of cache lines from one to the next: 36 planes a power of two apart
         // would share a few sets of the first-level cache.
         plan.SourcePlane = OddLines((long)plan.ChunkTiles * plan.DepthStride);
-        plan.ProductPlane = OddLines((long)plan.ChunkTiles * plan.PanelsAtOnce * plan.PanelWidth);
+        plan.ProductPlane = OddLines((long)plan.ChunkTiles * plan.PanelWidth);
         plan.WorkerFloats = (Winograd.Products * (plan.SourcePlane + plan.ProductPlane + w)) + OddLines(4L * plan.ChunkTiles);
         using var zeros = _device.Scratch(plan.DepthStride + plan.PanelWidth);
         using var perWorker = _device.Scratch(plan.WorkerFloats * _device.Threads);
@@ -158,20 +182,19 @@ internal sealed unsafe partial class CpuKernels
     private static long OddLines(long floats) => (((floats + 15) / 16) | 1) * 16;
 
     /// <summary>
-    /// Cuts tiles and columns into pieces, by the shape alone. Few channels: as many tiles as fit the second-level cache, and one panel of columns
-    /// after the other. Many channels: at least so many tiles that reading the weights does not hold up the arithmetic; the
-    /// transformed windows are then larger than the cache, and each is used for several panels while it is there.
+    /// Cuts tiles and columns into pieces, by the shape alone. Few channels: as many tiles as fit the second-level cache. Many channels: at
+    /// least so many tiles that reading the weights does not hold up the arithmetic; more of them when weights come from main memory.
     /// </summary>
     private static void Cut(ref WinogradPlan plan, long macs)
     {
-        int fitting = Math.Max(WinogradFewestTiles, WinogradSourceFloats / (Winograd.Products * plan.DepthStride) / Tiles.MaxRows * Tiles.MaxRows);
+        int fewest = (long)Winograd.Products * plan.SourceC * plan.TargetC > 4 << 20 ? 2 * WinogradFewestTiles : WinogradFewestTiles;
+        int fitting = Math.Max(fewest, WinogradSourceFloats / (Winograd.Products * plan.DepthStride) / Tiles.MaxRows * Tiles.MaxRows);
         int wanted = (int)Math.Clamp(macs >> 20, 1, 32);
-        int chunks = Math.Max(Pieces(plan.Tiles, fitting), Math.Min(wanted, Pieces(plan.Tiles, WinogradFewestTiles)));
+        int chunks = Math.Max(Pieces(plan.Tiles, fitting), Math.Min(wanted, Pieces(plan.Tiles, fewest)));
         plan.ChunkTiles = Pieces(plan.Tiles, chunks);
         plan.Chunks = Pieces(plan.Tiles, plan.ChunkTiles);
         // Each block of columns transforms the windows of its tiles anew, so no more blocks than the threads of a small machine need.
         plan.ColumnBlocks = Math.Min(plan.Panels, Pieces(Math.Min(wanted, 8), plan.Chunks));
-        plan.PanelsAtOnce = (long)plan.ChunkTiles * plan.DepthStride * Winograd.Products > 2 * WinogradSourceFloats ? 4 : 1;
     }
 
     /// <summary>One piece: a chunk of tiles, some panels of columns.</summary>
@@ -188,14 +211,14 @@ internal sealed unsafe partial class CpuKernels
         for (int i = 0; i < tiles; i++)
         {
             sourceRows[i] = source + ((long)i * plan.DepthStride);
-            productRows[i] = product + ((long)i * plan.PanelsAtOnce * plan.PanelWidth);
+            productRows[i] = product + ((long)i * plan.PanelWidth);
         }
         WinogradSource<V>(plan, firstTile, tiles, source, half);
-        for (int last; panel < lastPanel; panel = last)
+        // One panel of columns after the other, all 36 products of it: so these, too, are still in the second-level cache when they are transformed back.
+        for (; panel < lastPanel; panel++)
         {
-            last = Math.Min(lastPanel, panel + plan.PanelsAtOnce);
-            WinogradMultiply<V>(plan, panel, last, tiles, sourceRows, productRows);
-            WinogradResult<V>(plan, panel, last, firstTile, tiles, product, half);
+            WinogradMultiply<V>(plan, panel, tiles, sourceRows, productRows);
+            WinogradResult<V>(plan, panel, firstTile, tiles, product, half);
         }
     }
 
@@ -224,38 +247,32 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    /// <summary>The products at the 36 points, for panels [panel, last).</summary>
-    private static void WinogradMultiply<V>(in WinogradPlan plan, int panel, int last, int tiles, float** source, float** product) where V : unmanaged
+    /// <summary>The products at the 36 points, for one panel of columns.</summary>
+    private static void WinogradMultiply<V>(in WinogradPlan plan, int panel, int tiles, float** source, float** product) where V : unmanaged
     {
-        Segment segment;
+        int column = panel * plan.PanelWidth, width = PanelWidth<V>(Math.Min(plan.PanelWidth, plan.TargetC - column));
+        float* weights = plan.Packed + ((long)Winograd.Products * plan.SourceC * column);
         float* zeros = plan.Zeros + plan.DepthStride; // what the sums start from
-        int firstPanel = panel;
         for (int point = 0; point < Winograd.Products; point++)
-        for (panel = firstPanel; panel < last; panel++)
+        for (int i = 0, length; i < plan.SourceC; i += length, weights += length * width)
         {
-            int column = panel * plan.PanelWidth, width = PanelWidth<V>(Math.Min(plan.PanelWidth, plan.TargetC - column));
-            float* weights = plan.Packed + ((long)Winograd.Products * plan.SourceC * column) + ((long)point * plan.SourceC * width);
-            nint sourceOffset = (nint)(point * plan.SourcePlane), productOffset = (nint)((point * plan.ProductPlane) + column - (firstPanel * plan.PanelWidth));
-            for (int i = 0, length; i < plan.SourceC; i += length)
+            // Long sums in blocks, for which the panel's part stays in the first-level cache while all tiles use it.
+            length = Math.Min(MaxBlockDepth, plan.SourceC - i);
+            var segment = new Segment(0, i, length);
+            for (int row = 0, rows; row < tiles; row += rows)
             {
-                length = Math.Min(MaxBlockDepth, plan.SourceC - i);
-                segment = new Segment(0, i, length);
-                for (int row = 0, rows; row < tiles; row += rows)
-                {
-                    rows = Tiles.NextRows(tiles - row);
-                    Tiles.Gather<V>(
-                        source + row, 0, &segment, 1, sourceOffset, weights + ((long)i * width),
-                        product + row, productOffset, i == 0 ? zeros : null, rows, width, stream: false);
-                }
+                rows = Tiles.NextRows(tiles - row);
+                Tiles.Gather<V>(
+                    source + row, 0, &segment, 1, (nint)(point * plan.SourcePlane), weights,
+                    product + row, (nint)(point * plan.ProductPlane), i == 0 ? zeros : null, rows, width, stream: false);
             }
         }
     }
 
-    /// <summary>Transforms the products of panels [panel, last) back and writes them.</summary>
-    private static void WinogradResult<V>(in WinogradPlan plan, int panel, int last, int firstTile, int tiles, float* product, float* half)
-        where V : unmanaged
+    /// <summary>Transforms the products of a panel back and writes them.</summary>
+    private static void WinogradResult<V>(in WinogradPlan plan, int panel, int firstTile, int tiles, float* product, float* half) where V : unmanaged
     {
-        int column = panel * plan.PanelWidth, columns = Math.Min(last * plan.PanelWidth, plan.TargetC) - column;
+        int column = panel * plan.PanelWidth, columns = Math.Min(plan.PanelWidth, plan.TargetC - column);
         nint stride = (nint)plan.ProductPlane, pixel = plan.TargetC, line = (nint)plan.TargetW * plan.TargetC;
         float* bias = plan.Bias == null ? null : plan.Bias + column;
         for (int i = 0; i < tiles; i++)
@@ -263,10 +280,12 @@ internal sealed unsafe partial class CpuKernels
             int tile = firstTile + i, n = tile / (plan.TilesH * plan.TilesW);
             int top = tile / plan.TilesW % plan.TilesH * Winograd.Outputs, left = tile % plan.TilesW * Winograd.Outputs;
             int height = Math.Min(Winograd.Outputs, plan.TargetH - top), width = Math.Min(Winograd.Outputs, plan.TargetW - left);
-            float* from = product + ((long)i * plan.PanelsAtOnce * plan.PanelWidth);
+            float* from = product + ((long)i * plan.PanelWidth);
             float* to = plan.Target + (((((long)n * plan.TargetH) + top) * plan.TargetW) + left) * plan.TargetC + column;
             if (plan.Accumulate)
                 Winograd.TransformProduct<V, Winograd.Accumulate>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
+            else if (plan.Stream)
+                Winograd.TransformProduct<V, Winograd.Streamed>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
             else
                 Winograd.TransformProduct<V, Winograd.Overwrite>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
         }

@@ -4,7 +4,8 @@ namespace RefConv.Kernels;
 
 /// <remarks>
 /// Three families: depthwise (<c>Conv2d.Cpu.Depthwise.cs</c>), and for everything else a product that gathers its rows through pointers
-/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>).
+/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>). Where
+/// <see cref="CpuDevice.ConvolutionAccuracy"/> allows it, Winograd's algorithm (<c>Conv2d.Cpu.Winograd.cs</c>) takes the place of the gathering product.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
@@ -58,7 +59,7 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y) where V : unmanaged
     {
-        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradFits(g))
+        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradFitsWithPacking(g))
         {
             using var packed = _device.Scratch(WinogradPackedLength<V>(g));
             WinogradPack<V>(g, w, packed.Pointer);
@@ -72,7 +73,7 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
     {
-        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradFits(g))
+        if (_device.ConvolutionAccuracy == ConvolutionAccuracy.Fast && WinogradInputGradientFitsWithPacking(g))
         {
             using var packed = _device.Scratch(WinogradTransposedLength<V>(g));
             WinogradPackTransposed<V>(g, w, packed.Pointer);

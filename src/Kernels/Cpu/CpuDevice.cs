@@ -9,8 +9,8 @@ public enum ConvolutionAccuracy
     Exact,
 
     /// <summary>
-    /// 3×3 convolutions of stride 1 may use Winograd's algorithm where it is faster: a quarter of the multiplications, an error of some 1e-6 of
-    /// Σ|terms|, and the same bits for any number of threads as ever.
+    /// 3×3 convolutions of stride 1 may use Winograd's algorithm where it is faster: a quarter of the multiplications, an error of some 1e-6 of the
+    /// largest Σ|terms| among 4×4 neighbouring results, which are computed together. The same bits for any number of threads as ever.
     /// </summary>
     Fast,
 }
