@@ -68,7 +68,9 @@ internal sealed unsafe partial class CpuKernels
         }
         using var taps = TapScratch(g);
         var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: g.K, ColumnStride: 1, GroupStride: g.GroupK);
-        GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, layout, b, y, accumulate: false);
+        var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
+        if (GroupedFits<V>(g.GroupC, g.GroupK)) GroupedProduct<V>(map, g.Groups, x, w, layout, b, y, accumulate: false);
+        else GatherProduct<V>(map, g.Groups, x, w, layout, b, y, accumulate: false);
     }
 
     private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
@@ -87,7 +89,8 @@ internal sealed unsafe partial class CpuKernels
         for (int phaseW = 0; phaseW < Math.Min(g.StrideW, g.W); phaseW++)
         {
             var map = PixelMap.InputGradient(g, phaseH, phaseW, (Tap*)taps.Pointer);
-            GatherProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
+            if (GroupedFits<V>(g.GroupK, g.GroupC)) GroupedProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
+            else GatherProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
         }
     }
 
