@@ -182,32 +182,4 @@ internal static unsafe class Winograd
         Simd.Store(to + (2 * toStride), Simd.Fma(Simd.Broadcast<V>(A2), p, Simd.Multiply(Simd.Broadcast<V>(B2), u)));
         Simd.Store(to + (3 * toStride), Simd.Fma(Simd.Broadcast<V>(A3), q, Simd.Fma(Simd.Broadcast<V>(B3), z, Simd.Load<V>(m + (5 * stride)))));
     }
-
-    /// <summary>What becomes of a result.</summary>
-    public interface ITarget
-    {
-        /// <summary>Writes or adds a vector of results.</summary>
-        static abstract void Put<V>(float* p, V v) where V : unmanaged;
-    }
-
-    /// <summary>Write it.</summary>
-    public readonly struct Overwrite : ITarget
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Put<V>(float* p, V v) where V : unmanaged => Simd.Store(p, v);
-    }
-
-    /// <summary>Write it past the caches, see <see cref="Simd.StoreStreamed{V}"/>.</summary>
-    public readonly struct Streamed : ITarget
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Put<V>(float* p, V v) where V : unmanaged => Simd.StoreStreamed(p, v);
-    }
-
-    /// <summary>Add it to what is there.</summary>
-    public readonly struct Accumulate : ITarget
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Put<V>(float* p, V v) where V : unmanaged => Simd.Store(p, Simd.Add(Simd.Load<V>(p), v));
-    }
 }

@@ -283,11 +283,11 @@ internal sealed unsafe partial class CpuKernels
             float* from = product + ((long)i * plan.PanelWidth);
             float* to = plan.Target + (((((long)n * plan.TargetH) + top) * plan.TargetW) + left) * plan.TargetC + column;
             if (plan.Accumulate)
-                Winograd.TransformProduct<V, Winograd.Accumulate>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
+                Winograd.TransformProduct<V, AddTo>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
             else if (plan.Stream)
-                Winograd.TransformProduct<V, Winograd.Streamed>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
+                Winograd.TransformProduct<V, Streamed>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
             else
-                Winograd.TransformProduct<V, Winograd.Overwrite>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
+                Winograd.TransformProduct<V, Overwrite>(from, stride, 0, columns, bias, to, line, pixel, height, width, half);
         }
     }
 }

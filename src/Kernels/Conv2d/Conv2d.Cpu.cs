@@ -4,7 +4,8 @@ namespace RefConv.Kernels;
 
 /// <remarks>
 /// Three families: depthwise (<c>Conv2d.Cpu.Depthwise.cs</c>), and for everything else a product that gathers its rows through pointers
-/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>). Where
+/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>). Groups of so few channels that a
+/// vector covers several have their own of either (<c>Conv2d.Cpu.Grouped*.cs</c>). Where
 /// <see cref="CpuDevice.ConvolutionAccuracy"/> allows it, Winograd's algorithm (<c>Conv2d.Cpu.Winograd.cs</c>) takes the place of the gathering product.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -97,7 +98,9 @@ internal sealed unsafe partial class CpuKernels
     private void DenseWeightGradient<V>(in Conv2dGeometry g, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
     {
         using var taps = TapScratch(g);
-        OuterProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, dy, dw, accumulate);
+        var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
+        if (GroupedFits<V>(g.GroupC, g.GroupK)) GroupedWeightGradient<V>(map, g.Groups, x, dy, dw, accumulate);
+        else OuterProduct<V>(map, g.Groups, x, dy, dw, accumulate);
     }
 
     /// <summary>Room for the taps of a kernel.</summary>
