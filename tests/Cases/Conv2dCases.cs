@@ -44,6 +44,12 @@ internal static class Conv2dCases
         Square(1, 5, 40, 20, 5, pad: 2, groups: 5), Square(1, 7, 26, 14, 3, pad: 2, dilation: 2, groups: 2),
         Square(1, 5, 6, 12, 3, pad: 1, groups: 6),
         Square(2, 9, 64, 96, 3, stride: 2, pad: 1, groups: 2),
+        // Several groups to a vector: strides, dilation, phases without taps, a last vector partly filled, rows longer than what is spread out at once.
+        Square(2, 9, 24, 24, 3, stride: 2, pad: 1, groups: 12), Square(1, 11, 20, 20, 3, pad: 2, dilation: 2, groups: 5),
+        Square(1, 8, 16, 16, 2, stride: 3, groups: 4), Square(1, 61, 16, 16, 3, pad: 1, groups: 4), Square(1, 61, 16, 16, 3, stride: 2, pad: 1, groups: 4),
+        Square(1, 2, 16, 16, 3, pad: 5, groups: 8), Square(3, 5, 40, 40, 1, groups: 20), Square(1, 30, 16, 16, 3, pad: 1, groups: 2),
+        new(2, 7, 9, 12, 24, 3, 2) { StrideH = 2, PadTop = 2, PadRight = 3, PadBottom = 1, DilationW = 2, Groups = 6 },
+        new(1, 9, 8, 32, 32, 3, 3) { PadTop = -2, PadBottom = -1, PadLeft = -1, PadRight = 2, Groups = 16 },
     ];
 
     private static IEnumerable<Conv2dGeometry> Depthwise =>
