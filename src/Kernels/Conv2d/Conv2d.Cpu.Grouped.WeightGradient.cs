@@ -3,8 +3,8 @@ namespace RefConv.Kernels;
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>
-    /// dw[tap, i, n] (+)= Σ_points x[point, tap][channel i of n's group] · dy[point][n], for shapes that <see cref="GroupedFits{V}"/>: x is spread out as for
-    /// <see cref="GroupedProduct{V}"/>, and then every tap and i is a product of two vectors summed over the points.
+    /// dw[tap, i, n] (+)= Σ_points x[point, tap][channel i of n's group] · dy[point][n], for shapes that <see cref="GroupedFits{V}"/>: x is spread
+    /// out as for <see cref="GroupedProduct{V}"/>, and then every tap and i is a product of two vectors summed over the points.
     /// </summary>
     internal void GroupedWeightGradient<V>(in PixelMap map, int groups, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
     {
@@ -50,7 +50,8 @@ internal sealed unsafe partial class CpuKernels
             count = Math.Min(Math.Min(plan.StripRows, lastRow - first), plan.Map.GridH - u);
             PrefetchSource(plan, image, u, u + count);
             Simd.Prefetch(plan.Target + ((long)first * plan.Map.GridW * plan.Map.TargetC), (long)count * plan.Map.GridW * plan.Map.TargetC);
-            for (int block = firstBlock; block < lastBlock; block++) CorrelateStrip<V>(plan, image, u, count, block, worker, results + (block * blockFloats));
+            for (int block = firstBlock; block < lastBlock; block++)
+                CorrelateStrip<V>(plan, image, u, count, block, worker, results + (block * blockFloats));
         }
     }
 

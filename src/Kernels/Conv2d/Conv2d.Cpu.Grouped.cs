@@ -188,8 +188,8 @@ internal sealed unsafe partial class CpuKernels
         int firstBlock = (int)(blockGroup * plan.Blocks / plan.BlockGroups), lastBlock = (int)((blockGroup + 1) * plan.Blocks / plan.BlockGroups);
         float* ring = plan.WorkerScratch + (worker * plan.WorkerFloats);
         float** taps = (float**)(ring + (plan.Window * plan.RowStride));
-        // A block's part of a pixel is short, and the way to the next pixel long: the processor would fetch line by line. So strip by strip, small enough for
-        // the second-level cache, the whole source is asked for in one go before the blocks pick their parts of it.
+        // A block's part of a pixel is short, and the way to the next pixel long: the processor would fetch line by line. So strip by strip, small
+        // enough for the second-level cache, the whole source is asked for in one go before the blocks pick their parts of it.
         int strip = Pieces(lastRow - firstRow, Pieces(lastRow - firstRow, plan.StripRows));
         for (int first = firstRow, last; first < lastRow; first = last)
         {
@@ -234,8 +234,8 @@ internal sealed unsafe partial class CpuKernels
 
     /// <summary>
     /// Spreads out row h of the source for the span at v and one block: row[i][remainder][column / StepW][lane] = channel i of the lane's group, zeros
-    /// outside the image. Loads may run over, by less than a vector, into the next pixel or into the spare bytes at the end of the pool's blocks: no lane
-    /// that stands for a channel takes anything from there.
+    /// outside the image. Loads may run over, by less than a vector, into the next pixel or into the spare bytes at the end of the pool's blocks: no
+    /// lane that stands for a channel takes anything from there.
     /// </summary>
     private static void SpreadRow<V>(in GroupedPlan plan, int image, int h, int v, int block, float* row) where V : unmanaged
     {

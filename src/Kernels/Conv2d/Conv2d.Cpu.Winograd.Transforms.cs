@@ -139,7 +139,8 @@ internal static unsafe class Winograd
     /// <param name="half">Room for 24 vectors.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void TransformProduct<V, TTarget>(
-        float* product, nint stride, int first, int channels, float* bias, float* y, nint rowStride, nint pixelStride, int rows, int columns, float* half)
+        float* product, nint stride, int first, int channels, float* bias, float* y, nint rowStride, nint pixelStride,
+        int rows, int columns, float* half)
         where V : unmanaged
         where TTarget : struct, ITarget
     {
@@ -152,13 +153,14 @@ internal static unsafe class Winograd
             for (int r = 0; r < rows; r++)
             {
                 float* h = half + (r * Points * w), to = y + (r * rowStride) + c;
-                V m0 = Simd.Load<V>(h), m5 = Simd.Load<V>(h + (5 * w));
-                V p = Simd.Add(Simd.Load<V>(h + w), Simd.Load<V>(h + (2 * w))), q = Simd.Subtract(Simd.Load<V>(h + w), Simd.Load<V>(h + (2 * w)));
-                V u = Simd.Add(Simd.Load<V>(h + (3 * w)), Simd.Load<V>(h + (4 * w))), z = Simd.Subtract(Simd.Load<V>(h + (3 * w)), Simd.Load<V>(h + (4 * w)));
+                V m0 = Simd.Load<V>(h), m1 = Simd.Load<V>(h + w), m2 = Simd.Load<V>(h + (2 * w));
+                V m3 = Simd.Load<V>(h + (3 * w)), m4 = Simd.Load<V>(h + (4 * w)), m5 = Simd.Load<V>(h + (5 * w));
+                V p = Simd.Add(m1, m2), q = Simd.Subtract(m1, m2), u = Simd.Add(m3, m4), z = Simd.Subtract(m3, m4);
                 TTarget.Put(to, Simd.Add(Simd.Add(Simd.Add(m0, b), p), u));
                 if (columns > 1) TTarget.Put(to + pixelStride, Simd.Fma(Simd.Broadcast<V>(A), q, Simd.Fma(Simd.Broadcast<V>(B), z, b)));
                 if (columns > 2) TTarget.Put(to + (2 * pixelStride), Simd.Fma(Simd.Broadcast<V>(A2), p, Simd.Fma(Simd.Broadcast<V>(B2), u, b)));
-                if (columns > 3) TTarget.Put(to + (3 * pixelStride), Simd.Fma(Simd.Broadcast<V>(A3), q, Simd.Fma(Simd.Broadcast<V>(B3), z, Simd.Add(m5, b))));
+                m5 = Simd.Add(m5, b);
+                if (columns > 3) TTarget.Put(to + (3 * pixelStride), Simd.Fma(Simd.Broadcast<V>(A3), q, Simd.Fma(Simd.Broadcast<V>(B3), z, m5)));
             }
         }
         if (c == channels) return;

@@ -120,8 +120,8 @@ internal sealed unsafe partial class CpuKernels
 
     private void WinogradPack<V>(int depth, int width, float* w, WeightLayout layout, bool flip, float* packed) where V : unmanaged
     {
-        // Some rows of a panel at a time: their nine taps and 36 transformed points stay in the near caches, and leave them in runs. Written straight to
-        // their places, a power of two apart, the 36 points would push each other out before a line is sent off.
+        // Some rows of a panel at a time: their nine taps and 36 transformed points stay in the near caches, and leave them in runs. Written
+        // straight to their places, a power of two apart, the 36 points would push each other out before a line is sent off.
         const int Rows = 16;
         int w1 = Simd.Width<V>(), wide = 2 * w1, panels = Pieces(width, wide), parts = Pieces(depth, Rows);
         int tapStride = Rows * wide, pointStride = (Rows * wide) + 16;
@@ -214,7 +214,8 @@ internal sealed unsafe partial class CpuKernels
             productRows[i] = product + ((long)i * plan.PanelWidth);
         }
         WinogradSource<V>(plan, firstTile, tiles, source, half);
-        // One panel of columns after the other, all 36 products of it: so these, too, are still in the second-level cache when they are transformed back.
+        // One panel of columns after the other, all 36 products of it: so these, too, are still in the second-level cache when they are
+        // transformed back.
         for (; panel < lastPanel; panel++)
         {
             WinogradMultiply<V>(plan, panel, tiles, sourceRows, productRows);
