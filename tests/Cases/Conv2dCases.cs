@@ -46,6 +46,12 @@ internal static class Conv2dCases
         Square(1, 5, 40, 20, 5, pad: 2, groups: 5), Square(1, 7, 26, 14, 3, pad: 2, dilation: 2, groups: 2),
         Square(1, 5, 6, 12, 3, pad: 1, groups: 6),
         Square(2, 9, 64, 96, 3, stride: 2, pad: 1, groups: 2),
+        // Several groups to a vector: strides, dilation, phases without taps, a last vector partly filled, rows longer than what is spread out at once.
+        Square(2, 9, 24, 24, 3, stride: 2, pad: 1, groups: 12), Square(1, 11, 20, 20, 3, pad: 2, dilation: 2, groups: 5),
+        Square(1, 8, 16, 16, 2, stride: 3, groups: 4), Square(1, 61, 16, 16, 3, pad: 1, groups: 4), Square(1, 61, 16, 16, 3, stride: 2, pad: 1, groups: 4),
+        Square(1, 2, 16, 16, 3, pad: 5, groups: 8), Square(3, 5, 40, 40, 1, groups: 20), Square(1, 30, 16, 16, 3, pad: 1, groups: 2),
+        new(2, 7, 9, 12, 24, 3, 2) { StrideH = 2, PadTop = 2, PadRight = 3, PadBottom = 1, DilationW = 2, Groups = 6 },
+        new(1, 9, 8, 32, 32, 3, 3) { PadTop = -2, PadBottom = -1, PadLeft = -1, PadRight = 2, Groups = 16 },
     ];
 
     private static IEnumerable<Conv2dGeometry> Depthwise =>
@@ -130,6 +136,10 @@ internal static class Conv2dCases
     {
         ActivationKind[] kinds = Enum.GetValues<ActivationKind>();
         Residual[] residuals = [Residual.None, Residual.Apart, Residual.InPlace];
+        if (g is { R: 3, S: 3, StrideH: 1, StrideW: 1, Groups: 1 })
+        {
+            foreach (var residual in residuals) yield return Inference(g, kinds[index % kinds.Length], residual, (index & 1) == 0, Conv2dAccuracy.Fast);
+        }
         if (g.Macs >= 20_000 || index % 8 != 0)
         {
             yield return Inference(g, kinds[index % kinds.Length], residuals[index % 3], (index & 1) != 0);
@@ -142,9 +152,9 @@ internal static class Conv2dCases
         }
     }
 
-    private static KernelCase Inference(Conv2dGeometry g, ActivationKind activation, Residual residual, bool bias, bool benchmark = false) =>
+    private static KernelCase Inference(Conv2dGeometry g, ActivationKind activation, Residual residual, bool bias, Conv2dAccuracy accuracy = Conv2dAccuracy.Exact, bool benchmark = false) =>
         new(benchmark || residual != Residual.None ? nameof(IKernels.Conv2dPacked) : nameof(IKernels.Conv2dPack),
-            $"{g} {activation}{(residual == Residual.None ? "" : $" residual {residual}")}{(bias ? " bias" : "")}", Tolerance.Value, 1e-5,
+            $"{g} {activation}{(residual == Residual.None ? "" : $" residual {residual}")}{(bias ? " bias" : "")}{(accuracy == Conv2dAccuracy.Fast ? " fast" : "")}", Tolerance.Value, 1e-5,
             [
                 new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, bias ? Role.In : Role.None),
                 new("residual", g.OutputLength, residual == Residual.Apart ? Role.In : Role.None),
@@ -152,7 +162,7 @@ internal static class Conv2dCases
             ],
             (k, v) =>
             {
-                using var packed = k.Conv2dPack(g, v[1], Conv2dAccuracy.Exact);
+                using var packed = k.Conv2dPack(g, v[1], accuracy);
                 k.Conv2dPacked(packed, activation, v[0], v[2], residual == Residual.InPlace ? v[4] : v[3], v[4]);
             }) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
 

@@ -36,4 +36,29 @@ public sealed class LargeResultTests
             Assert.True(expected == output[i], $"y[{i}] is {output[i]}, expected {expected}");
         }
     }
+
+    [Fact]
+    public void GroupedConvolutionIntoAlignedMemory()
+    {
+        var g = new Conv2dGeometry(1, 182, 182, 64, 64, 1, 1) { Groups = 32 };
+        using var device = new CpuDevice(threads: 2) { PoisonBuffers = true };
+        using var x = device.Rent(g.InputLength);
+        using var w = device.Rent(g.WeightLength);
+        using var y = device.Rent(g.OutputLength);
+        float[] input = [.. Enumerable.Range(0, (int)g.InputLength).Select(i => (i % 13) - 6f)];
+        float[] weight = [.. Enumerable.Range(0, (int)g.WeightLength).Select(i => (i % 7) - 3f)];
+        device.Write(x.View, input);
+        device.Write(w.View, weight);
+
+        device.Kernels.Conv2dForward(g, x.View, w.View, default, y.View);
+
+        float[] output = new float[g.OutputLength];
+        device.Read(y.View, output);
+        for (int i = 0; i < output.Length; i++)
+        {
+            int k = i % g.K, firstInput = (i / g.K * g.C) + (k / g.GroupK * g.GroupC);
+            float expected = (input[firstInput] * weight[k]) + (input[firstInput + 1] * weight[g.K + k]);
+            Assert.True(expected == output[i], $"y[{i}] is {output[i]}, expected {expected}");
+        }
+    }
 }

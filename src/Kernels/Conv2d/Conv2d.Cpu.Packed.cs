@@ -7,47 +7,53 @@ internal sealed unsafe partial class CpuKernels
 {
     public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy)
     {
-        if (g.IsDepthwise) return new CpuPackedConv2d(_device, g, "depthwise", CopyOf(w));
+        if (g.IsDepthwise) return new CpuPackedConv2d(_device, g, PackedKind.AsItIs, CopyOf(w));
         return Simd.MaxWidth switch
         {
-            16 => PackDense<Vector512<float>>(g, P(w)),
-            8 => PackDense<Vector256<float>>(g, P(w)),
-            4 => PackDense<Vector128<float>>(g, P(w)),
-            _ => PackDense<float>(g, P(w)),
+            16 => PackDense<Vector512<float>>(g, w, accuracy),
+            8 => PackDense<Vector256<float>>(g, w, accuracy),
+            4 => PackDense<Vector128<float>>(g, w, accuracy),
+            _ => PackDense<float>(g, w, accuracy),
         };
     }
 
     public void Conv2dPacked(PackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y)
     {
-        var g = w.Geometry;
-        if (g.OutputLength == 0) return;
-        float* weights = ((CpuPackedConv2d)w).Weights;
-        if (g.IsDepthwise)
+        var packed = (CpuPackedConv2d)w;
+        if (w.Geometry.OutputLength == 0) return;
+        if (packed.Kind == PackedKind.AsItIs)
         {
-            DepthwisePacked(g, activation, weights, x, b, residual, y);
+            PlainPacked(packed, activation, x, b, residual, y);
             return;
         }
         switch (Simd.MaxWidth)
         {
-            case 16: DensePacked<Vector512<float>>(g, activation, weights, P(x), P(b), P(residual), P(y)); break;
-            case 8: DensePacked<Vector256<float>>(g, activation, weights, P(x), P(b), P(residual), P(y)); break;
-            case 4: DensePacked<Vector128<float>>(g, activation, weights, P(x), P(b), P(residual), P(y)); break;
-            default: DensePacked<float>(g, activation, weights, P(x), P(b), P(residual), P(y)); break;
+            case 16: DensePacked<Vector512<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
+            case 8: DensePacked<Vector256<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
+            case 4: DensePacked<Vector128<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
+            default: DensePacked<float>(packed, activation, P(x), P(b), P(residual), P(y)); break;
         }
     }
 
-    private CpuPackedConv2d PackDense<V>(in Conv2dGeometry g, float* w) where V : unmanaged
+    private CpuPackedConv2d PackDense<V>(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy) where V : unmanaged
     {
+        if (GroupedFits<V>(g.GroupC, g.GroupK)) return new CpuPackedConv2d(_device, g, PackedKind.AsItIs, CopyOf(w));
+        if (accuracy == Conv2dAccuracy.Fast && WinogradFits(g))
+        {
+            var transformed = _device.Rent(WinogradPackedLength<V>(g));
+            WinogradPack<V>(g, P(w), P(transformed.View));
+            return new CpuPackedConv2d(_device, g, PackedKind.Winograd, transformed);
+        }
         using var taps = TapScratch(g);
         var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
-        var memory = _device.Rent(PackedLength<V>(map, g.Groups));
-        PackPanels<V>(map, g.Groups, w, ForwardLayout(g), P(memory.View));
-        return new CpuPackedConv2d(_device, g, "gathered product", memory);
+        var panels = _device.Rent(PackedLength<V>(map, g.Groups));
+        PackPanels<V>(map, g.Groups, P(w), ForwardLayout(g), P(panels.View));
+        return new CpuPackedConv2d(_device, g, PackedKind.Panels, panels);
     }
 
-    private void DensePacked<V>(in Conv2dGeometry g, ActivationKind activation, float* w, float* x, float* b, float* residual, float* y) where V : unmanaged
+    private void DensePacked<V>(CpuPackedConv2d w, ActivationKind activation, float* x, float* b, float* residual, float* y) where V : unmanaged
     {
-        using var taps = TapScratch(g);
+        var g = w.Geometry;
         // Where the residual lies in y itself, the sums start from it: parts of a long sum are kept in y, and would overwrite it.
         bool inPlace = residual == y;
         var finish = new TileFinish
@@ -55,17 +61,25 @@ internal sealed unsafe partial class CpuKernels
             Activation = activation,
             HasResidual = residual != null && !inPlace,
             Residual = residual == null ? 0 : (nint)(residual - y),
-            AddBias = inPlace && b != null,
         };
-        GatherPacked<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, b, y, accumulate: inPlace, finish, moments: null);
+        if (w.Kind == PackedKind.Winograd)
+        {
+            WinogradForward<V>(g, x, w.Weights, b, y, finish, accumulate: inPlace);
+            return;
+        }
+        using var taps = TapScratch(g);
+        finish.AddBias = inPlace && b != null;
+        GatherPacked<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w.Weights, b, y, accumulate: inPlace, finish, moments: null);
     }
 
-    private void DepthwisePacked(in Conv2dGeometry g, ActivationKind activation, float* w, BufferView x, BufferView b, BufferView residual, BufferView y)
+    /// <summary>Depthwise and small groups, whose few weights are brought into order on the way.</summary>
+    private void PlainPacked(CpuPackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y)
     {
-        using var copy = _device.Rent(residual == y ? g.OutputLength : 0);
-        if (residual == y) Scale(y, copy.View, 1, accumulate: false);
-        DepthwiseForward(g, P(x), w, P(b), P(y));
-        if (!residual.IsEmpty) Add(y, residual == y ? copy.View : residual, y);
+        bool inPlace = residual == y;
+        using var copy = _device.Rent(inPlace ? w.Geometry.OutputLength : 0);
+        if (inPlace) Scale(y, copy.View, 1, accumulate: false);
+        Conv2dForward(w.Geometry, x, w.View, b, y, default);
+        if (!residual.IsEmpty) Add(y, inPlace ? copy.View : residual, y);
         if (activation != ActivationKind.Identity) ActivationForward(activation, y, y);
     }
 
@@ -76,14 +90,35 @@ internal sealed unsafe partial class CpuKernels
         return copy;
     }
 
-    private sealed class CpuPackedConv2d(CpuDevice device, Conv2dGeometry g, string algorithm, DeviceBuffer memory) : PackedConv2d(g)
+    private enum PackedKind
     {
+        /// <summary>[R, S, C/g, K]: too few to be worth packing ahead.</summary>
+        AsItIs,
+
+        /// <summary>Panels of the gathered product.</summary>
+        Panels,
+
+        /// <summary>Transformed.</summary>
+        Winograd,
+    }
+
+    private sealed class CpuPackedConv2d(CpuDevice device, Conv2dGeometry g, PackedKind kind, DeviceBuffer memory) : PackedConv2d(g)
+    {
+        public PackedKind Kind { get; } = kind;
+
+        public BufferView View => memory.View;
+
         /// <summary>Keeps the device alive, whose pool the memory is from.</summary>
         public CpuDevice Device { get; } = device;
 
         public float* Weights => P(memory.View);
 
-        public override string Algorithm { get; } = algorithm;
+        public override string Algorithm => Kind switch
+        {
+            PackedKind.Winograd => "Winograd F(4×4, 3×3)",
+            PackedKind.Panels => Geometry.IsPointwise ? "matrix product" : "gathered product",
+            _ => Geometry.IsDepthwise ? "depthwise" : "small groups",
+        };
 
         public override long Bytes => memory.Length * sizeof(float);
 

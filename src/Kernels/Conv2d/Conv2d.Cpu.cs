@@ -4,7 +4,9 @@ namespace RefConv.Kernels;
 
 /// <remarks>
 /// Three families: depthwise (<c>Conv2d.Cpu.Depthwise.cs</c>), and for everything else a product that gathers its rows through pointers
-/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>).
+/// (<c>Conv2d.Cpu.Gather.cs</c>: forward and input gradient) and a sum of outer products (<c>Conv2d.Cpu.WeightGradient.cs</c>). Groups of so few channels that a
+/// vector covers several have their own of either (<c>Conv2d.Cpu.Grouped*.cs</c>). Where
+/// <see cref="CpuDevice.ConvolutionAccuracy"/> allows it, Winograd's algorithm (<c>Conv2d.Cpu.Winograd.cs</c>) takes the place of the gathering product.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
@@ -59,8 +61,23 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y, float* moments) where V : unmanaged
     {
+        if (_device.ConvolutionAccuracy == Conv2dAccuracy.Fast && WinogradFitsWithPacking(g))
+        {
+            using var packed = _device.Scratch(WinogradPackedLength<V>(g));
+            WinogradPack<V>(g, w, packed.Pointer);
+            WinogradForward<V>(g, x, packed.Pointer, b, y, default);
+            if (moments != null) WriteMoments(y, (long)g.N * g.P * g.Q, g.K, moments);
+            return;
+        }
         using var taps = TapScratch(g);
-        GatherProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w, ForwardLayout(g), b, y, accumulate: false, moments);
+        var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
+        if (!GroupedFits<V>(g.GroupC, g.GroupK))
+        {
+            GatherProduct<V>(map, g.Groups, x, w, ForwardLayout(g), b, y, accumulate: false, moments);
+            return;
+        }
+        GroupedProduct<V>(map, g.Groups, x, w, ForwardLayout(g), b, y, accumulate: false);
+        if (moments != null) WriteMoments(y, (long)g.N * g.P * g.Q, g.K, moments);
     }
 
     private static WeightLayout ForwardLayout(in Conv2dGeometry g) =>
@@ -68,6 +85,13 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseInputGradient<V>(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate) where V : unmanaged
     {
+        if (_device.ConvolutionAccuracy == Conv2dAccuracy.Fast && WinogradInputGradientFitsWithPacking(g))
+        {
+            using var packed = _device.Scratch(WinogradTransposedLength<V>(g));
+            WinogradPackTransposed<V>(g, w, packed.Pointer);
+            WinogradInputGradient<V>(g, dy, packed.Pointer, dx, accumulate);
+            return;
+        }
         using var taps = TapScratch(g);
         // The same product over dy, with every tap's weight matrix transposed: the sum now runs along k, which is contiguous in w.
         var layout = new WeightLayout(TapStride: (long)g.GroupC * g.K, RowStride: 1, ColumnStride: g.K, GroupStride: g.GroupK);
@@ -75,14 +99,17 @@ internal sealed unsafe partial class CpuKernels
         for (int phaseW = 0; phaseW < Math.Min(g.StrideW, g.W); phaseW++)
         {
             var map = PixelMap.InputGradient(g, phaseH, phaseW, (Tap*)taps.Pointer);
-            GatherProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
+            if (GroupedFits<V>(g.GroupK, g.GroupC)) GroupedProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
+            else GatherProduct<V>(map, g.Groups, dy, w, layout, bias: null, dx, accumulate);
         }
     }
 
     private void DenseWeightGradient<V>(in Conv2dGeometry g, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
     {
         using var taps = TapScratch(g);
-        OuterProduct<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, dy, dw, accumulate);
+        var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
+        if (GroupedFits<V>(g.GroupC, g.GroupK)) GroupedWeightGradient<V>(map, g.Groups, x, dy, dw, accumulate);
+        else OuterProduct<V>(map, g.Groups, x, dy, dw, accumulate);
     }
 
     /// <summary>Room for the taps of a kernel.</summary>

@@ -1,13 +1,14 @@
 namespace RefConv.Kernels;
 
-/// <summary>What a device may trade for speed in a convolution.</summary>
+/// <summary>What a device may trade for speed in convolutions.</summary>
 public enum Conv2dAccuracy
 {
-    /// <summary>Every result is a plain sum of its products: the error of 32-bit sums and nothing else.</summary>
+    /// <summary>Every result is the sum of its products, rounded like one: an error of some 1e-7 of Σ|terms|.</summary>
     Exact,
 
     /// <summary>
-    /// Winograd's F(4×4, 3×3) where it pays (dense 3×3, stride 1): a quarter of the multiplications, and errors of up to 1e-4 of Σ|terms|.
+    /// 3×3 convolutions of stride 1 may use Winograd's algorithm where it is faster: a quarter of the multiplications, an error of some 1e-6 of the
+    /// largest Σ|terms| among 4×4 neighbouring results, which are computed together. The same bits for any number of threads as ever.
     /// </summary>
     Fast,
 }

@@ -29,6 +29,11 @@ public sealed unsafe class CpuDevice : Device
     /// <inheritdoc/>
     public override int Threads { get; }
 
+    /// <summary>
+    /// Whether convolutions, forward and input gradient, may round more for speed. <see cref="Conv2dAccuracy.Exact"/> unless set.
+    /// </summary>
+    public Conv2dAccuracy ConvolutionAccuracy { get; set; }
+
     /// <inheritdoc/>
     public override IKernels Kernels { get; }
 

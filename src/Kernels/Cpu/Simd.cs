@@ -173,6 +173,16 @@ internal static unsafe class Simd
         return Unsafe.BitCast<float, V>(MathF.Exp(V1(a)));
     }
 
+    /// <summary>Lane i of the result is lane index[i] of v; the bits of the index's lanes are integers, all less than the width.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Permute<V>(V v, V index) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.ShuffleNative(V512(v), V512(index).AsInt32()));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.ShuffleNative(V256(v), V256(index).AsInt32()));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.ShuffleNative(V128(v), V128(index).AsInt32()));
+        return v;
+    }
+
     /// <summary>The sum of the lanes, in a fixed order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum<V>(V a) where V : unmanaged

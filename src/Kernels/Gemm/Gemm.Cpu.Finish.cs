@@ -141,6 +141,40 @@ internal static unsafe partial class Tiles
         }
     }
 
+    /// <summary>The same in place, for one row of a result that lies in the target already: act(row + residual).</summary>
+    public static void FinishRow<V>(in TileFinish f, float* row, int columns) where V : unmanaged
+    {
+        switch (f.Activation)
+        {
+            case ActivationKind.Identity: FinishRow<V, CpuKernels.IdentityFunction>(f, row, columns); break;
+            case ActivationKind.ReLU: FinishRow<V, CpuKernels.ReLUFunction>(f, row, columns); break;
+            case ActivationKind.ReLU6: FinishRow<V, CpuKernels.ReLU6Function>(f, row, columns); break;
+            case ActivationKind.Hardsigmoid: FinishRow<V, CpuKernels.HardsigmoidFunction>(f, row, columns); break;
+            case ActivationKind.Hardswish: FinishRow<V, CpuKernels.HardswishFunction>(f, row, columns); break;
+            case ActivationKind.Sigmoid: FinishRow<V, CpuKernels.SigmoidFunction>(f, row, columns); break;
+            case ActivationKind.SiLU: FinishRow<V, CpuKernels.SiLUFunction>(f, row, columns); break;
+            case ActivationKind.GELU: FinishRow<V, CpuKernels.GELUFunction>(f, row, columns); break;
+            default: throw new ArgumentOutOfRangeException(nameof(f), f.Activation, "Not an activation the kernels know.");
+        }
+    }
+
+    private static void FinishRow<V, F>(in TileFinish f, float* row, int columns)
+        where V : unmanaged
+        where F : struct, IElementFunction
+    {
+        int w = Simd.Width<V>(), i = 0;
+        for (; i <= columns - w; i += w)
+        {
+            V v = Simd.Load<V>(row + i);
+            if (f.HasResidual) v = Simd.Add(v, Simd.Load<V>(row + f.Residual + i));
+            Simd.Store(row + i, default(F).Apply(v));
+        }
+        if (i == columns) return;
+        V last = Simd.LoadPartial<V>(row + i, columns - i, 0);
+        if (f.HasResidual) last = Simd.Add(last, Simd.LoadPartial<V>(row + f.Residual + i, columns - i, 0));
+        Simd.StorePartial(row + i, default(F).Apply(last), columns - i);
+    }
+
     private static void Finish<V, F>(in TileFinish f, TileScratch tile, float* bias, float** c, nint cOffset, int rows, int columns, bool stream)
         where V : unmanaged
         where F : struct, IElementFunction
