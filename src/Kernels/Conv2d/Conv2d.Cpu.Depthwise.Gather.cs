@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RefConv.Kernels;
 
 /// <summary>Depthwise with any stride, dilation, padding and kernel: every output collects its own taps.</summary>
@@ -49,11 +51,20 @@ internal sealed unsafe partial class CpuKernels
         Emit(target, sum, t.Accumulate);
     }
 
+    /// <summary>Asks for the next block of channels of so many columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PrefetchBlock<V>(float* p, int columns, nint c) where V : unmanaged
+    {
+        p += Simd.Width<V>();
+        for (int i = 0; i < columns; i++, p += c) Simd.Prefetch(p);
+    }
+
     private static void GatherFour<V>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target) where V : unmanaged
     {
         int n = Simd.Width<V>(), columns = t.S;
         nint next = (nint)t.StrideW * t.C, tap = (nint)t.DilationW * t.C, left = ((nint)(x * t.StrideW) - t.PadLeft) * t.C;
         V sum0 = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
+        for (int r = Math.Max(r0, r1 - t.StrideH); r < r1; r++) PrefetchBlock<V>(t.Row(image, y, r, j) + left, 4 * t.StrideW, t.C);
         V sum1 = sum0, sum2 = sum0, sum3 = sum0;
         float* w = t.Weights + ((nint)j * t.Taps) + ((nint)r0 * columns * n);
         for (int r = r0; r < r1; r++)
@@ -92,6 +103,10 @@ internal sealed unsafe partial class CpuKernels
         float* p0 = t.Row(image, y, 0, j) + at, p1 = t.Row(image, y, 1, j) + at, p2 = t.Row(image, y, 2, j) + at;
         for (; x < end; x++)
         {
+            Simd.Prefetch(p1 + n);
+            Simd.Prefetch(p1 + tap + n);
+            Simd.Prefetch(p2 + n);
+            Simd.Prefetch(p2 + tap + n);
             V even = Simd.Fma(w00, Simd.Load<V>(p0), bias), odd = Simd.Multiply(w01, Simd.Load<V>(p0 + tap));
             even = Simd.Fma(w02, Simd.Load<V>(p0 + twice), even);
             odd = Simd.Fma(w10, Simd.Load<V>(p1), odd);
