@@ -110,9 +110,10 @@ internal sealed unsafe partial class CpuKernels
     private static void WeightGradientBlock<V>(in DepthwiseSums t, int image, int row, int end, int j, float* sums) where V : unmanaged
     {
         bool sweep = t.G is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 };
-        if (sweep && t.G is { R: 3, S: 3 })
+        if (t.G is { R: 3, S: 3 })
         {
-            WeightGradient3<V>(t, image, row, end, j, sums);
+            if (sweep) WeightGradient3<V>(t, image, row, end, j, sums);
+            else WeightGradient3Strided<V>(t, image, row, end, j, sums);
             return;
         }
         if (sweep && t.G.S is 5 or 7)

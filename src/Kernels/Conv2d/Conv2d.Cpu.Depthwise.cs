@@ -243,6 +243,11 @@ internal sealed unsafe partial class CpuKernels
             if (even < end) SweepBlock<V, OneRow>(t, image, even, end, j);
             return;
         }
+        if (t.R == 3 && t.S == 3)
+        {
+            Gather3<V>(t, image, row, end, j);
+            return;
+        }
         for (; row < end; row++) DepthwiseGather<V>(t, image, row, j);
     }
 }
