@@ -235,12 +235,12 @@ internal sealed unsafe partial class CpuKernels
     {
         bool sweep = t.StrideH == 1 && t.StrideW == 1 && t.DilationH == 1 && t.DilationW == 1 && t.PadLeft < t.S
             && ((t.S == 3 && t.R == 3) || t.S == 5 || t.S == 7);
-        if (sweep)
+        if (sweep || CanSweepStrided(t))
         {
             // Two rows at a time, and the one that may be left.
             int even = row + ((end - row) & ~1);
-            if (row < even) SweepBlock<V, TwoRows>(t, image, row, even, j);
-            if (even < end) SweepBlock<V, OneRow>(t, image, even, end, j);
+            if (row < even) SweepPairs<V, TwoRows>(t, image, row, even, j, sweep);
+            if (even < end) SweepPairs<V, OneRow>(t, image, even, end, j, sweep);
             return;
         }
         if (t.R == 3 && t.S == 3)
@@ -249,5 +249,11 @@ internal sealed unsafe partial class CpuKernels
             return;
         }
         for (; row < end; row++) DepthwiseGather<V>(t, image, row, j);
+    }
+
+    private static void SweepPairs<V, TRows>(in DepthwisePass t, int image, int row, int end, int j, bool unstrided) where V : unmanaged
+    {
+        if (unstrided) SweepBlock<V, TRows>(t, image, row, end, j);
+        else StridedBlock<V, TRows>(t, image, row, end, j);
     }
 }
