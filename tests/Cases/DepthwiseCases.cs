@@ -41,8 +41,8 @@ internal static class DepthwiseCases
         Dw(1, 3, 2, 16, 3, 3, 2, dilation: 3), Dw(2, 7, 9, 21, 3, 3) with { StrideW = 2 }, Dw(1, 8, 7, 20, 3, 3) with { StrideH = 3, DilationW = 2 },
         Dw(1, 9, 8, 18, 5, 5) with { StrideH = 2 },
         // Enough work for several pieces: bands of rows, images, channels.
-        Dw(2, 41, 40, 40, 3, 3), Dw(3, 47, 33, 24, 3, 3, 2), Dw(2, 33, 35, 40, 5, 5, 2), Dw(2, 30, 31, 24, 7, 7, 2), Dw(1, 8, 8, 272, 7, 7),
-        Dw(9, 6, 5, 150, 3, 3),
+        Dw(2, 41, 40, 40, 3, 3), Dw(3, 47, 33, 56, 3, 3, 2), Dw(2, 33, 35, 40, 5, 5, 2), Dw(2, 30, 31, 24, 7, 7, 2), Dw(1, 8, 8, 272, 7, 7),
+        Dw(9, 6, 5, 230, 3, 3),
         // 5×5 and 7×7.
         Dw(2, 6, 7, 16, 5, 5), Dw(1, 5, 4, 24, 5, 5), Dw(1, 1, 1, 3, 5, 5), Dw(1, 9, 5, 7, 5, 5, pad: 4), Dw(1, 8, 8, 13, 5, 5, pad: 0),
         Dw(1, 3, 6, 9, 5, 5, pad: 6),

@@ -10,7 +10,7 @@ namespace RefConv.Kernels;
 /// <remarks>
 /// Two rows of outputs, y and y+1, go together: source row y + r is row r of the first and row r − 1 of the second, so each vector read
 /// is used twice. Columns outside the picture contribute nothing and are skipped; rows outside point to a row of zeros.
-/// The two source rows that the next pair of outputs adds are asked for ahead of time: steps of a whole pixel are not foreseen by the hardware.
+/// The wide kernels ask for the two source rows that the next pair of outputs adds; a row of 3×3 is soon done, so there it is the next block of channels.
 /// Requires PadLeft &lt; S: then no output is complete before the first column inside the picture.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels

@@ -44,7 +44,7 @@ internal sealed unsafe partial class CpuKernels
         int c = g.C, images = g.N, rows = g.P, taps = g.R * g.S;
         int band = WeightGradientRows(g);
         int bands = Pieces(rows, band), units = images * bands;
-        long work = Math.Clamp(g.Macs >> 16, 1, 32); // pieces worth making
+        long work = Math.Min(DepthwisePieces(g.Macs), 32); // more would mean more sums to add
         int channelPieces = (int)Math.Clamp(work, 1, Math.Max(1, c / 64));
         int channels = (Pieces(c, channelPieces) + 15) & ~15;
         channelPieces = Pieces(c, channels);

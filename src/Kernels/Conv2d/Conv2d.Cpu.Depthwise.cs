@@ -18,6 +18,15 @@ namespace RefConv.Kernels;
 /// Forward and input gradient are the same computation, a correlation, described by <see cref="DepthwisePass"/>: the input gradient of a
 /// stride-1 convolution correlates dy with the flipped kernel; with a stride, the rows and columns of dx fall into
 /// stride × stride phases, each reached by its own subset of the taps, and each phase is a stride-1 correlation of dy with that subset.
+/// The common strided gradients have a faster form, <see cref="DepthwiseSpread"/>.
+/// </para>
+/// <para>
+/// Within a block the steps are whole pixels, too far apart for the hardware to foresee and fetch ahead. So the kernels ask for what comes next: mostly the
+/// same pixel of the next block of channels, just behind in memory, early enough however small the map.
+/// </para>
+/// <para>
+/// The kernels: <c>Sweep</c> (stride 1, widths 3, 5, 7), <c>Strided</c> (stride 2, widths 5, 7), <c>Strided3</c> (3×3, any stride and dilation), <c>Gather</c>
+/// (anything); <c>Spread</c> (input gradient of stride 2); <c>WeightSweep</c> and <c>WeightGradient</c>.
 /// </para>
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -182,19 +191,18 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Cuts a computation over images, bands of rows and, for few rows, channels; the cut depends on the shape alone. Less than
-    /// <see cref="MinDepthwisePiece"/> is not worth a second thread.
+    /// Cuts a computation over images, bands of rows and, for few rows, channels; the cut depends on the shape alone.
     /// </summary>
     private void RunDepthwise<TBand>(TBand band, int images, int rows, int c, long macs) where TBand : struct, IDepthwiseBand
     {
         if (rows == 0 || images == 0 || c == 0) return;
-        long imageMacs = Math.Max(1, macs / images), target = Math.Clamp(macs / 32, MinDepthwisePiece, 1 << 20);
+        long imageMacs = Math.Max(1, macs / images), target = Math.Max(1, macs / DepthwisePieces(macs));
         int together = (int)Math.Clamp(target / imageMacs, 1, images);
         int height = (int)Math.Clamp(target * rows / imageMacs, 1, rows);
         height = Math.Min(rows, (height + 1) & ~1);
         int bands = Pieces(rows, height), groups = Pieces(images, together);
         // With few rows to share out, channels are shared too, 64 at a time or more (a whole number of vectors).
-        int channelPieces = Math.Clamp((int)(macs / target) / (bands * groups), 1, Math.Max(1, c / 64));
+        int channelPieces = Math.Clamp((int)(DepthwisePieces(macs) / (bands * groups)), 1, Math.Max(1, c / 64));
         int channels = (Pieces(c, channelPieces) + 15) & ~15;
         channelPieces = Pieces(c, channels);
         int items = bands * groups * channelPieces;
@@ -211,8 +219,11 @@ internal sealed unsafe partial class CpuKernels
         });
     }
 
-    /// <summary>Multiply-adds of the smallest piece of work, about 2 µs: so long does it take to wake a thread that sleeps.</summary>
-    private const long MinDepthwisePiece = 1 << 17;
+    /// <summary>
+    /// Pieces worth making of so much work. Below half a million multiply-adds, some 8 µs, one: two threads that are awake would save 2 µs,
+    /// but to wake one that sleeps takes 10. Above, pieces of at least 2 µs and, so that they fit in the second-level cache, a million multiply-adds at most.
+    /// </summary>
+    private static long DepthwisePieces(long macs) => macs < 500_000 ? 1 : Math.Max(Math.Min(macs >> 17, 32), macs >> 20);
 
     /// <summary>Channels [c0, c1) of one band, one block after the other.</summary>
     private static void DepthwiseBand<TBand>(in TBand band, int image, int row, int end, int c0, int c1) where TBand : struct, IDepthwiseBand
