@@ -42,7 +42,7 @@ internal static class DepthwiseCases
         Dw(1, 9, 8, 18, 5, 5) with { StrideH = 2 },
         // Enough work for several pieces: bands of rows, images, channels.
         Dw(2, 41, 40, 40, 3, 3), Dw(3, 47, 33, 56, 3, 3, 2), Dw(2, 33, 35, 40, 5, 5, 2), Dw(2, 30, 31, 24, 7, 7, 2), Dw(1, 8, 8, 272, 7, 7),
-        Dw(9, 6, 5, 230, 3, 3),
+        Dw(9, 6, 5, 230, 3, 3), Dw(1, 2, 2, 2570, 7, 7),
         // 5×5 and 7×7.
         Dw(2, 6, 7, 16, 5, 5), Dw(1, 5, 4, 24, 5, 5), Dw(1, 1, 1, 3, 5, 5), Dw(1, 9, 5, 7, 5, 5, pad: 4), Dw(1, 8, 8, 13, 5, 5, pad: 0),
         Dw(1, 3, 6, 9, 5, 5, pad: 6),

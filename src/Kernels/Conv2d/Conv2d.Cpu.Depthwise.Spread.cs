@@ -3,7 +3,8 @@ using System.Runtime.CompilerServices;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// Depthwise input gradient, stride 2, kernels 3, 5 and 7 wide. A sweep walks the columns of dy once, left to right. Column q spreads over the S columns
+/// Depthwise input gradient, stride 2, kernels 3, 5 and 7 wide. A sweep walks the columns of dy once, left to right. Column q spreads over the S
+/// columns
 /// of dx from 2q − pad on, tap column s to the s-th of them; so S sums are under way at any time, one a register: a (the leftmost) and on.
 /// After each column the two leftmost are complete and written, and the others move up by two places.
 /// </summary>

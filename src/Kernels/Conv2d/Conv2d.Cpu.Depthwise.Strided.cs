@@ -4,11 +4,13 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// Depthwise forward, stride 2, kernels 5 and 7 wide. A sweep walks the columns of the source once, two a step. Step k takes columns 2k and 2k + 1
-/// (counted with the padding): the even one meets tap column 0 of output k, 2 of output k − 1, 4 of output k − 2 and so on, the odd one the tap columns
+/// (counted with the padding): the even one meets tap column 0 of output k, 2 of output k − 1, 4 of output k − 2 and so on, the odd one the tap
+/// columns
 /// between. So ⌈S/2⌉ outputs are under way at any time, one a register: a (the oldest) is then complete and written, and the others move up.
 /// </summary>
 /// <remarks>
-/// Two rows of outputs go together. Row r of the kernel meets source row r for the first and r + 2 for the second; what they share is each load of a tap.
+/// Two rows of outputs go together. Row r of the kernel meets source row r for the first and r + 2 for the second; what they share is each load of
+/// a tap.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
@@ -30,7 +32,8 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    /// <summary>Asks for the next block of channels of a column, in the four rows that a pair of outputs does not share with the pair before.</summary>
+    /// <summary>Asks for the next block of channels of a column, in the four rows that a pair of outputs does not share with the pair
+    /// before.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void PrefetchColumn(float** rows, int height, nint at)
     {

@@ -4,11 +4,13 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// Depthwise 3×3 with any stride and dilation: the nine taps (forward) or the nine sums (weight gradient) stay in registers from the first row of
-/// a band to the last. With a stride above 1 neighbouring windows share few columns or none, so nothing is kept from window to window; each reads its nine
+/// a band to the last. With a stride above 1 neighbouring windows share few columns or none, so nothing is kept from window to window; each reads
+/// its nine
 /// pixels, and asks for the same pixels of the next block of channels, whose turn comes when the band is done.
 /// </summary>
 /// <remarks>
-/// Rows outside the picture point to zeros. Columns outside are left out: only the first and the last windows of a row look at their columns one by one.
+/// Rows outside the picture point to zeros. Columns outside are left out: only the first and the last windows of a row look at their columns one by
+/// one.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
 {
@@ -51,16 +53,21 @@ internal sealed unsafe partial class CpuKernels
                 else
                 {
                     if ((uint)column < (uint)width)
-                        even = Simd.Fma(w20, Simd.Load<V>(p2), Simd.Fma(w10, Simd.Load<V>(p1), Simd.Fma(w00, Simd.Load<V>(p0), even)));
+                        even = Column3(w00, w10, w20, p0, p1, p2, even);
                     if ((uint)(column + dilation) < (uint)width)
-                        odd = Simd.Fma(w21, Simd.Load<V>(p2 + tap), Simd.Fma(w11, Simd.Load<V>(p1 + tap), Simd.Fma(w01, Simd.Load<V>(p0 + tap), odd)));
+                        odd = Column3(w01, w11, w21, p0 + tap, p1 + tap, p2 + tap, odd);
                     if ((uint)(column + (2 * dilation)) < (uint)width)
-                        even = Simd.Fma(w22, Simd.Load<V>(p2 + twice), Simd.Fma(w12, Simd.Load<V>(p1 + twice), Simd.Fma(w02, Simd.Load<V>(p0 + twice), even)));
+                        even = Column3(w02, w12, w22, p0 + twice, p1 + twice, p2 + twice, even);
                 }
                 Emit(target, Simd.Add(even, odd), t.Accumulate);
             }
         }
     }
+
+    /// <summary>sum + one column of three taps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Column3<V>(V w0, V w1, V w2, float* p0, float* p1, float* p2, V sum) where V : unmanaged =>
+        Simd.Fma(w2, Simd.Load<V>(p2), Simd.Fma(w1, Simd.Load<V>(p1), Simd.Fma(w0, Simd.Load<V>(p0), sum)));
 
     /// <summary>Weight gradient: rows [row, end) of dy, one block of channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

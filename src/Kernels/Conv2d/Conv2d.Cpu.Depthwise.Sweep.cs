@@ -10,7 +10,8 @@ namespace RefConv.Kernels;
 /// <remarks>
 /// Two rows of outputs, y and y+1, go together: source row y + r is row r of the first and row r − 1 of the second, so each vector read
 /// is used twice. Columns outside the picture contribute nothing and are skipped; rows outside point to a row of zeros.
-/// The wide kernels ask for the two source rows that the next pair of outputs adds; a row of 3×3 is soon done, so there it is the next block of channels.
+/// The wide kernels ask for the two source rows that the next pair of outputs adds; a row of 3×3 is soon done, so there it is the next block of
+/// channels.
 /// Requires PadLeft &lt; S: then no output is complete before the first column inside the picture.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -62,7 +63,8 @@ internal sealed unsafe partial class CpuKernels
         for (; row < end; row += 2, top += 2, source += 2 * line, target += 2 * t.TargetRow)
         {
             float* p0 = (uint)top < (uint)height ? source : zeros, p1 = (uint)(top + 1) < (uint)height ? source + line : zeros;
-            float* p2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros, p3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
+            float* p2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros;
+            float* p3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
             float* e0 = target, e1 = target + t.TargetRow;
             V a0 = bias, b0 = bias, a1 = bias, b1 = bias;
             int v = first;

@@ -4,7 +4,8 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// Depthwise weight gradient, stride 1. A sweep walks the columns of x; column i meets output column i + pad − s through tap column s. The last S
-/// vectors of dy are kept in registers (d0 the newest, it belongs to tap column 0) and move on by one place after each column, so each vector of x and
+/// vectors of dy are kept in registers (d0 the newest, it belongs to tap column 0) and move on by one place after each column, so each vector of x
+/// and
 /// of dy is read once a sweep.
 /// </summary>
 internal sealed unsafe partial class CpuKernels

@@ -21,11 +21,13 @@ namespace RefConv.Kernels;
 /// The common strided gradients have a faster form, <see cref="DepthwiseSpread"/>.
 /// </para>
 /// <para>
-/// Within a block the steps are whole pixels, too far apart for the hardware to foresee and fetch ahead. So the kernels ask for what comes next: mostly the
+/// Within a block the steps are whole pixels, too far apart for the hardware to foresee and fetch ahead. So the kernels ask for what comes next:
+/// mostly the
 /// same pixel of the next block of channels, just behind in memory, early enough however small the map.
 /// </para>
 /// <para>
-/// The kernels: <c>Sweep</c> (stride 1, widths 3, 5, 7), <c>Strided</c> (stride 2, widths 5, 7), <c>Strided3</c> (3×3, any stride and dilation), <c>Gather</c>
+/// The kernels: <c>Sweep</c> (stride 1, widths 3, 5, 7), <c>Strided</c> (stride 2, widths 5, 7), <c>Strided3</c> (3×3, any stride and dilation),
+/// <c>Gather</c>
 /// (anything); <c>Spread</c> (input gradient of stride 2); <c>WeightSweep</c> and <c>WeightGradient</c>.
 /// </para>
 /// </remarks>
@@ -221,7 +223,8 @@ internal sealed unsafe partial class CpuKernels
 
     /// <summary>
     /// Pieces worth making of so much work. Below half a million multiply-adds, some 8 µs, one: two threads that are awake would save 2 µs,
-    /// but to wake one that sleeps takes 10. Above, pieces of at least 2 µs and, so that they fit in the second-level cache, a million multiply-adds at most.
+    /// but to wake one that sleeps takes 10. Above, pieces of at least 2 µs and, so that they fit in the second-level cache, a million
+    /// multiply-adds at most.
     /// </summary>
     private static long DepthwisePieces(long macs) => macs < 500_000 ? 1 : Math.Max(Math.Min(macs >> 17, 32), macs >> 20);
 
