@@ -27,7 +27,8 @@ internal sealed unsafe partial class CpuKernels
         for (; row < end; row += 2, top += 2, source += 2 * line, dy += 2 * dyLine)
         {
             float* x0 = (uint)top < (uint)height ? source : zeros, x1 = (uint)(top + 1) < (uint)height ? source + line : zeros;
-            float* x2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros, x3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
+            float* x2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros;
+            float* x3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
             float* dz = row + 1 < end ? dy + dyLine : zeros;
             V d1 = ColumnOrZero<V>(dy, first + pad - 1, columns, c), d2 = ColumnOrZero<V>(dy, first + pad - 2, columns, c);
             V e1 = ColumnOrZero<V>(dz, first + pad - 1, columns, c), e2 = ColumnOrZero<V>(dz, first + pad - 2, columns, c);
