@@ -28,6 +28,21 @@ internal static class DepthwiseCases
         Dw(1, 9, 10, 7, 3, 3, 2, pad: 3),
         Dw(1, 6, 6, 16, 1, 1, 2), Dw(1, 11, 11, 16, 2, 2, 4, pad: 0), Dw(2, 10, 22, 19, 5, 5, 2), Dw(1, 13, 12, 24, 7, 7, 2),
         Dw(1, 13, 12, 16, 7, 7, 3),
+        // Stride 2, 5 and 7 wide: one-pixel maps, odd and even sizes, other heights, paddings of nothing and beyond the map.
+        Dw(1, 1, 1, 17, 5, 5, 2), Dw(2, 1, 1, 3, 7, 7, 2), Dw(1, 2, 5, 33, 5, 5, 2), Dw(1, 5, 2, 20, 7, 7, 2), Dw(2, 9, 11, 21, 5, 5, 2, pad: 0),
+        Dw(1, 9, 9, 13, 7, 7, 2, pad: 1), Dw(1, 4, 5, 9, 5, 5, 2, pad: 6), Dw(1, 3, 2, 7, 7, 7, 2, pad: 9), Dw(1, 8, 7, 18, 4, 5, 2),
+        Dw(1, 7, 9, 11, 3, 7, 2), Dw(1, 6, 8, 37, 1, 5, 2), Dw(1, 2, 1, 16, 3, 3, 2, pad: 7),
+        // Stride 2 that crops, so that the first and last rows and columns of x meet no window.
+        Dw(1, 9, 10, 12, 3, 3, 2) with { PadTop = -1, PadLeft = -2, PadBottom = 2, PadRight = 1 },
+        Dw(2, 12, 13, 19, 3, 3, 2) with { PadBottom = -5, PadRight = -4 },
+        Dw(1, 11, 12, 23, 5, 5, 2) with { PadTop = -3, PadLeft = -1, PadBottom = 0, PadRight = 4 },
+        Dw(1, 13, 17, 5, 7, 7, 2) with { PadTop = 5, PadLeft = -4, PadBottom = -2, PadRight = -3 },
+        // 3×3 windows wider than the map, and strides that differ.
+        Dw(1, 3, 2, 16, 3, 3, 2, dilation: 3), Dw(2, 7, 9, 21, 3, 3) with { StrideW = 2 }, Dw(1, 8, 7, 20, 3, 3) with { StrideH = 3, DilationW = 2 },
+        Dw(1, 9, 8, 18, 5, 5) with { StrideH = 2 },
+        // Enough work for several pieces: bands of rows, images, channels.
+        Dw(2, 41, 40, 40, 3, 3), Dw(3, 47, 33, 56, 3, 3, 2), Dw(2, 33, 35, 40, 5, 5, 2), Dw(2, 30, 31, 24, 7, 7, 2), Dw(1, 8, 8, 272, 7, 7),
+        Dw(9, 6, 5, 230, 3, 3), Dw(1, 2, 2, 2570, 7, 7),
         // 5×5 and 7×7.
         Dw(2, 6, 7, 16, 5, 5), Dw(1, 5, 4, 24, 5, 5), Dw(1, 1, 1, 3, 5, 5), Dw(1, 9, 5, 7, 5, 5, pad: 4), Dw(1, 8, 8, 13, 5, 5, pad: 0),
         Dw(1, 3, 6, 9, 5, 5, pad: 6),

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RefConv.Kernels;
 
 /// <summary>Depthwise with any stride, dilation, padding and kernel: every output collects its own taps.</summary>
@@ -17,11 +19,6 @@ internal sealed unsafe partial class CpuKernels
         float* target = t.Target + (image * t.TargetImage) + (y * t.TargetRow) + j;
         int x = 0;
         for (; x < x0; x++) GatherOne<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
-        if (t.R == 3 && t.S == 3 && x < x1)
-        {
-            GatherNine<V>(t, image, y, x, x1, j, target + (x * t.TargetColumn));
-            x = x1;
-        }
         for (; x + 4 <= x1; x += 4) GatherFour<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
         for (; x < t.TargetW; x++) GatherOne<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
     }
@@ -49,11 +46,20 @@ internal sealed unsafe partial class CpuKernels
         Emit(target, sum, t.Accumulate);
     }
 
+    /// <summary>Asks for the next block of channels of so many columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void PrefetchBlock<V>(float* p, int columns, nint c) where V : unmanaged
+    {
+        p += Simd.Width<V>();
+        for (int i = 0; i < columns; i++, p += c) Simd.Prefetch(p);
+    }
+
     private static void GatherFour<V>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target) where V : unmanaged
     {
         int n = Simd.Width<V>(), columns = t.S;
         nint next = (nint)t.StrideW * t.C, tap = (nint)t.DilationW * t.C, left = ((nint)(x * t.StrideW) - t.PadLeft) * t.C;
         V sum0 = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
+        for (int r = Math.Max(r0, r1 - t.StrideH); r < r1; r++) PrefetchBlock<V>(t.Row(image, y, r, j) + left, 4 * t.StrideW, t.C);
         V sum1 = sum0, sum2 = sum0, sum3 = sum0;
         float* w = t.Weights + ((nint)j * t.Taps) + ((nint)r0 * columns * n);
         for (int r = r0; r < r1; r++)
@@ -73,38 +79,5 @@ internal sealed unsafe partial class CpuKernels
         Emit(target + column, sum1, t.Accumulate);
         Emit(target + (2 * column), sum2, t.Accumulate);
         Emit(target + (3 * column), sum3, t.Accumulate);
-    }
-
-    /// <summary>
-    /// Outputs [x, end) of a 3×3 kernel, all columns inside: the taps in registers, nine loads an output, each walking in steps of its own that the
-    /// hardware can follow. Two sums halve the chain of dependent additions.
-    /// </summary>
-    private static void GatherNine<V>(in DepthwisePass t, int image, int y, int x, int end, int j, float* target) where V : unmanaged
-    {
-        int n = Simd.Width<V>();
-        float* w = t.Weights + ((nint)j * 9);
-        V w00 = Simd.Load<V>(w), w01 = Simd.Load<V>(w + n), w02 = Simd.Load<V>(w + (2 * n));
-        V w10 = Simd.Load<V>(w + (3 * n)), w11 = Simd.Load<V>(w + (4 * n)), w12 = Simd.Load<V>(w + (5 * n));
-        V w20 = Simd.Load<V>(w + (6 * n)), w21 = Simd.Load<V>(w + (7 * n)), w22 = Simd.Load<V>(w + (8 * n));
-        V bias = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
-        nint c = t.C, step = t.StrideW * c, at = ((nint)(x * t.StrideW) - t.PadLeft) * c, tap = t.DilationW * c, twice = 2 * tap;
-        nint column = t.TargetColumn;
-        float* p0 = t.Row(image, y, 0, j) + at, p1 = t.Row(image, y, 1, j) + at, p2 = t.Row(image, y, 2, j) + at;
-        for (; x < end; x++)
-        {
-            V even = Simd.Fma(w00, Simd.Load<V>(p0), bias), odd = Simd.Multiply(w01, Simd.Load<V>(p0 + tap));
-            even = Simd.Fma(w02, Simd.Load<V>(p0 + twice), even);
-            odd = Simd.Fma(w10, Simd.Load<V>(p1), odd);
-            even = Simd.Fma(w11, Simd.Load<V>(p1 + tap), even);
-            odd = Simd.Fma(w12, Simd.Load<V>(p1 + twice), odd);
-            even = Simd.Fma(w20, Simd.Load<V>(p2), even);
-            odd = Simd.Fma(w21, Simd.Load<V>(p2 + tap), odd);
-            even = Simd.Fma(w22, Simd.Load<V>(p2 + twice), even);
-            Emit(target, Simd.Add(even, odd), t.Accumulate);
-            p0 += step;
-            p1 += step;
-            p2 += step;
-            target += column;
-        }
     }
 }

@@ -10,7 +10,8 @@ namespace RefConv.Kernels;
 /// <remarks>
 /// Two rows of outputs, y and y+1, go together: source row y + r is row r of the first and row r − 1 of the second, so each vector read
 /// is used twice. Columns outside the picture contribute nothing and are skipped; rows outside point to a row of zeros.
-/// The two source rows that the next pair of outputs adds are asked for ahead of time: steps of a whole pixel are not foreseen by the hardware.
+/// The wide kernels ask for the two source rows that the next pair of outputs adds; a row of 3×3 is soon done, so there it is the next block of
+/// channels.
 /// Requires PadLeft &lt; S: then no output is complete before the first column inside the picture.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -25,65 +26,90 @@ internal sealed unsafe partial class CpuKernels
     private static void Emit<V>(float* target, V value, bool accumulate) where V : unmanaged =>
         Simd.Store(target, accumulate ? Simd.Add(Simd.Load<V>(target), value) : value);
 
-    /// <summary>3×3, all nine taps in registers.</summary>
-    private static void Sweep3<V, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target) where V : unmanaged
+    /// <summary>Target rows [row, end) of one block of channels, one or two at a time.</summary>
+    private static void SweepBlock<V, TRows>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    {
+        float* w = t.Weights + ((nint)j * t.Taps);
+        V bias = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
+        float* target = t.Target + (image * t.TargetImage) + (row * t.TargetRow) + j;
+        if (t.S == 3)
+        {
+            Sweep3<V, TRows>(t, image, row, end, j, w, bias, target);
+            return;
+        }
+        int step = typeof(TRows) == typeof(TwoRows) ? 2 : 1;
+        float** rows = stackalloc float*[t.R + 1];
+        for (; row < end; row += step, target += step * t.TargetRow)
+        {
+            for (int r = 0; r <= t.R; r++) rows[r] = t.Row(image, row, r, j);
+            if (t.S == 5) Sweep5<V, TRows>(t, rows, w, bias, target);
+            else Sweep7<V, TRows>(t, rows, w, bias, target);
+        }
+    }
+
+    /// <summary>3×3, all nine taps in registers from the first row to the last: on small maps a row is soon done.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Sweep3<V, TRows>(in DepthwisePass t, int image, int row, int end, int j, float* w, V bias, float* target) where V : unmanaged
     {
         bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
-        int n = Simd.Width<V>();
+        int n = Simd.Width<V>(), height = t.SourceH, top = row - t.PadTop;
         V w00 = Simd.Load<V>(w), w01 = Simd.Load<V>(w + n), w02 = Simd.Load<V>(w + (2 * n));
         V w10 = Simd.Load<V>(w + (3 * n)), w11 = Simd.Load<V>(w + (4 * n)), w12 = Simd.Load<V>(w + (5 * n));
         V w20 = Simd.Load<V>(w + (6 * n)), w21 = Simd.Load<V>(w + (7 * n)), w22 = Simd.Load<V>(w + (8 * n));
-        nint c = t.C, step = t.TargetColumn, ahead = (nint)t.SourceW * c;
-        int v = Math.Max(0, t.PadLeft), last = t.TargetW + 2, inside = Math.Min(last, t.PadLeft + t.SourceW);
-        nint first = (nint)(v - t.PadLeft) * c;
-        float* p0 = rows[0] + first, p1 = rows[1] + first, p2 = rows[2] + first, p3 = rows[3] + first;
-        float* e0 = target, e1 = target + t.TargetRow;
-        V a0 = bias, b0 = bias, a1 = bias, b1 = bias;
-        for (; v < inside; v++)
+        nint c = t.C, step = t.TargetColumn, line = (nint)t.SourceW * c;
+        int first = Math.Max(0, t.PadLeft), last = t.TargetW + 2, inside = Math.Min(last, t.PadLeft + t.SourceW);
+        nint at = ((nint)(first - t.PadLeft) * c) + j;
+        float* zeros = t.ZeroRow + at, source = t.Source + ((((nint)image * height) + top) * line) + at;
+        for (; row < end; row += 2, top += 2, source += 2 * line, target += 2 * t.TargetRow)
         {
-            V x0 = Simd.Load<V>(p0), x1 = Simd.Load<V>(p1), x2 = Simd.Load<V>(p2);
-            Simd.Prefetch(p3 + ahead);
-            Simd.Prefetch(p3 + (2 * ahead));
-            V c0 = Simd.Fma(w20, x2, Simd.Fma(w10, x1, Simd.Fma(w00, x0, bias)));
-            b0 = Simd.Fma(w21, x2, Simd.Fma(w11, x1, Simd.Fma(w01, x0, b0)));
-            a0 = Simd.Fma(w22, x2, Simd.Fma(w12, x1, Simd.Fma(w02, x0, a0)));
-            V c1 = bias;
-            if (two)
+            float* p0 = (uint)top < (uint)height ? source : zeros, p1 = (uint)(top + 1) < (uint)height ? source + line : zeros;
+            float* p2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros;
+            float* p3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
+            float* e0 = target, e1 = target + t.TargetRow;
+            V a0 = bias, b0 = bias, a1 = bias, b1 = bias;
+            int v = first;
+            for (; v < inside; v++)
             {
-                V x3 = Simd.Load<V>(p3);
-                c1 = Simd.Fma(w20, x3, Simd.Fma(w10, x2, Simd.Fma(w00, x1, c1)));
-                b1 = Simd.Fma(w21, x3, Simd.Fma(w11, x2, Simd.Fma(w01, x1, b1)));
-                a1 = Simd.Fma(w22, x3, Simd.Fma(w12, x2, Simd.Fma(w02, x1, a1)));
+                V x0 = Simd.Load<V>(p0), x1 = Simd.Load<V>(p1), x2 = Simd.Load<V>(p2);
+                Simd.Prefetch(p2 + n);
+                V c0 = Simd.Fma(w20, x2, Simd.Fma(w10, x1, Simd.Fma(w00, x0, bias)));
+                b0 = Simd.Fma(w21, x2, Simd.Fma(w11, x1, Simd.Fma(w01, x0, b0)));
+                a0 = Simd.Fma(w22, x2, Simd.Fma(w12, x1, Simd.Fma(w02, x0, a0)));
+                V c1 = bias;
+                if (two)
+                {
+                    V x3 = Simd.Load<V>(p3);
+                    Simd.Prefetch(p3 + n);
+                    c1 = Simd.Fma(w20, x3, Simd.Fma(w10, x2, Simd.Fma(w00, x1, c1)));
+                    b1 = Simd.Fma(w21, x3, Simd.Fma(w11, x2, Simd.Fma(w01, x1, b1)));
+                    a1 = Simd.Fma(w22, x3, Simd.Fma(w12, x2, Simd.Fma(w02, x1, a1)));
+                }
+                p0 += c;
+                p1 += c;
+                p2 += c;
+                p3 += c;
+                if (v >= 2)
+                {
+                    Emit(e0, a0, accumulate);
+                    if (two) Emit(e1, a1, accumulate);
+                    e0 += step;
+                    e1 += step;
+                }
+                (a0, b0) = (b0, c0);
+                (a1, b1) = (b1, c1);
             }
-            p0 += c;
-            p1 += c;
-            p2 += c;
-            p3 += c;
-            if (v >= 2)
+            for (; v < last; v++)
             {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
-                e0 += step;
-                e1 += step;
+                if (v >= 2)
+                {
+                    Emit(e0, a0, accumulate);
+                    if (two) Emit(e1, a1, accumulate);
+                    e0 += step;
+                    e1 += step;
+                }
+                (a0, b0) = (b0, bias);
+                (a1, b1) = (b1, bias);
             }
-            a0 = b0;
-            b0 = c0;
-            a1 = b1;
-            b1 = c1;
-        }
-        for (; v < last; v++)
-        {
-            if (v >= 2)
-            {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
-                e0 += step;
-                e1 += step;
-            }
-            a0 = b0;
-            b0 = bias;
-            a1 = b1;
-            b1 = bias;
         }
     }
 

@@ -14,13 +14,17 @@ namespace RefConv.Kernels;
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>What every block of a weight gradient needs.</summary>
-    private struct DepthwiseSums
+    private struct DepthwiseSums : IDepthwiseBand
     {
         public float* X;        // [N, H, W, C]
         public float* Dy;       // [N, P, Q, C]
         public float* ZeroRow;  // [max(W, Q), C] of zeros: rows outside the picture
+        public float* Sums;     // as the packed weights lie
         public Conv2dGeometry G;
         public int P, Q;
+
+        public readonly void Block<V>(int image, int row, int end, int j) where V : unmanaged =>
+            WeightGradientBlock<V>(this, image, row, end, j, Sums + ((nint)j * G.R * G.S));
 
         /// <summary>The row of x that tap row r of output row p reads, or zeros.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -38,28 +42,26 @@ internal sealed unsafe partial class CpuKernels
     private void DepthwiseWeightGradient(in Conv2dGeometry g, float* x, float* dy, float* dw, bool accumulate)
     {
         int c = g.C, images = g.N, rows = g.P, taps = g.R * g.S;
-        using var zeros = ZeroRow((long)Math.Max(g.W, g.Q) * c);
-        var sums = new DepthwiseSums { X = x, Dy = dy, ZeroRow = zeros.Pointer, G = g, P = g.P, Q = g.Q };
-
         int band = WeightGradientRows(g);
         int bands = Pieces(rows, band), units = images * bands;
-        long work = Math.Clamp(g.Macs >> 16, 1, 32); // pieces worth making
+        long work = Math.Min(DepthwisePieces(g.Macs), 32); // more would mean more sums to add
         int channelPieces = (int)Math.Clamp(work, 1, Math.Max(1, c / 64));
         int channels = (Pieces(c, channelPieces) + 15) & ~15;
         channelPieces = Pieces(c, channels);
         int splits = (int)Math.Clamp(work / channelPieces, 1, units);
-        using var scratch = _device.Scratch((long)splits * taps * c);
-        float* partial = scratch.Pointer;
+        using var memory = DepthwiseScratch((long)splits * taps * c, (long)Math.Max(g.W, g.Q) * c, out float* partial, out float* zeros);
+        var sums = new DepthwiseSums { X = x, Dy = dy, ZeroRow = zeros, G = g, P = g.P, Q = g.Q };
         _device.Parallel(splits * channelPieces, (item, _) =>
         {
             int split = item / channelPieces, c0 = item % channelPieces * channels, c1 = Math.Min(c, c0 + channels);
-            float* mine = partial + ((nint)split * taps * c);
-            new Span<float>(mine + ((nint)c0 * taps), (c1 - c0) * taps).Clear();
+            var mine = sums;
+            mine.Sums = partial + ((nint)split * taps * c);
+            new Span<float>(mine.Sums + ((nint)c0 * taps), (c1 - c0) * taps).Clear();
             int first = (int)((long)units * split / splits), end = (int)((long)units * (split + 1) / splits);
             for (int unit = first; unit < end; unit++)
             {
                 int row = unit % bands * band;
-                WeightGradientBand(sums, unit / bands, row, Math.Min(rows, row + band), c0, c1, mine);
+                DepthwiseBand(mine, unit / bands, row, Math.Min(rows, row + band), c0, c1);
             }
         });
         AddDepthwiseSplits(partial, splits, c, taps, dw, accumulate);
@@ -79,47 +81,39 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>dw[tap, c] (+)= Σ over the splits, in order.</summary>
     private static void AddDepthwiseSplits(float* partial, int splits, int c, int taps, float* dw, bool accumulate)
     {
-        nint size = (nint)taps * c;
-        for (int j = 0, width; j < c; j += width)
+        for (int j = 0, width; j < c; j += width, partial += taps * width)
         {
             width = BlockWidth(c - j);
             for (int tap = 0; tap < taps; tap++)
             {
-                float* from = partial + ((nint)j * taps) + (tap * width), to = dw + ((nint)tap * c) + j;
-                for (int lane = 0; lane < width; lane++)
+                float* from = partial + (tap * width), to = dw + ((nint)tap * c) + j;
+                switch (width)
                 {
-                    float sum = from[lane];
-                    for (int split = 1; split < splits; split++) sum += from[(split * size) + lane];
-                    to[lane] = accumulate ? to[lane] + sum : sum;
+                    case 16: AddSplits<Vector512<float>>(from, splits, (nint)taps * c, to, accumulate); break;
+                    case 8: AddSplits<Vector256<float>>(from, splits, (nint)taps * c, to, accumulate); break;
+                    case 4: AddSplits<Vector128<float>>(from, splits, (nint)taps * c, to, accumulate); break;
+                    default: AddSplits<float>(from, splits, (nint)taps * c, to, accumulate); break;
                 }
             }
         }
     }
 
-    private static void WeightGradientBand(in DepthwiseSums t, int image, int row, int end, int c0, int c1, float* sums)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddSplits<V>(float* from, int splits, nint next, float* to, bool accumulate) where V : unmanaged
     {
-        int taps = t.G.R * t.G.S;
-        for (int j = c0, width; j < c1; j += width)
-        {
-            width = BlockWidth(c1 - j);
-            float* mine = sums + ((nint)j * taps);
-            switch (width)
-            {
-                case 16: WeightGradientBlock<Vector512<float>>(t, image, row, end, j, mine); break;
-                case 8: WeightGradientBlock<Vector256<float>>(t, image, row, end, j, mine); break;
-                case 4: WeightGradientBlock<Vector128<float>>(t, image, row, end, j, mine); break;
-                default: WeightGradientBlock<float>(t, image, row, end, j, mine); break;
-            }
-        }
+        V sum = Simd.Load<V>(from);
+        for (int split = 1; split < splits; split++) sum = Simd.Add(sum, Simd.Load<V>(from + (split * next)));
+        Emit(to, sum, accumulate);
     }
 
     /// <summary>Adds the products of dy rows [row, end) to the sums of one block of channels.</summary>
     private static void WeightGradientBlock<V>(in DepthwiseSums t, int image, int row, int end, int j, float* sums) where V : unmanaged
     {
         bool sweep = t.G is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 };
-        if (sweep && t.G is { R: 3, S: 3 })
+        if (t.G is { R: 3, S: 3 })
         {
-            WeightGradient3<V>(t, image, row, end, j, sums);
+            if (sweep) WeightGradient3<V>(t, image, row, end, j, sums);
+            else WeightGradient3Strided<V>(t, image, row, end, j, sums);
             return;
         }
         if (sweep && t.G.S is 5 or 7)
@@ -191,6 +185,11 @@ internal sealed unsafe partial class CpuKernels
         V a0 = Simd.Broadcast<V>(0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0;
         for (; columns > 0; columns--, at += step, dy += dyStep)
         {
+            Simd.Prefetch(dy + n);
+            Simd.Prefetch(p4 + at + n);
+            Simd.Prefetch(p5 + at + n);
+            Simd.Prefetch(p7 + at + n);
+            Simd.Prefetch(p8 + at + n);
             V d = Simd.Load<V>(dy);
             a0 = Simd.Fma(d, Simd.Load<V>(p0 + at), a0);
             a1 = Simd.Fma(d, Simd.Load<V>(p1 + at), a1);

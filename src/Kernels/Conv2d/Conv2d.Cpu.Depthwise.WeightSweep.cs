@@ -4,30 +4,45 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// Depthwise weight gradient, stride 1. A sweep walks the columns of x; column i meets output column i + pad − s through tap column s. The last S
-/// vectors of dy are kept in registers (d0 the newest, it belongs to tap column 0) and move on by one place after each column, so each vector of x and
+/// vectors of dy are kept in registers (d0 the newest, it belongs to tap column 0) and move on by one place after each column, so each vector of x
+/// and
 /// of dy is read once a sweep.
 /// </summary>
 internal sealed unsafe partial class CpuKernels
 {
     /// <summary>3×3: nine sums in registers over the whole band, two rows of dy at a time against four rows of x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WeightGradient3<V>(in DepthwiseSums t, int image, int row, int end, int j, float* sums) where V : unmanaged
     {
-        int n = Simd.Width<V>(), pad = t.G.PadLeft, columns = t.Q;
-        nint c = t.G.C, xRow = t.G.W * c, dyRow = t.Q * c;
+        int n = Simd.Width<V>(), pad = t.G.PadLeft, columns = t.Q, height = t.G.H, top = row - t.G.PadTop;
+        nint c = t.G.C, line = t.G.W * c, dyLine = columns * c;
+        // What to ask for ahead of time: the next two rows, or, where rows are too short for that to be early, the next block of channels.
+        nint ahead = columns >= 24 ? 2 * line : n, dyAhead = columns >= 24 ? 2 * dyLine : n;
         int first = Math.Max(0, -pad), last = Math.Min(t.G.W, columns + 2 - pad);
         V s00 = Simd.Load<V>(sums), s01 = Simd.Load<V>(sums + n), s02 = Simd.Load<V>(sums + (2 * n));
         V s10 = Simd.Load<V>(sums + (3 * n)), s11 = Simd.Load<V>(sums + (4 * n)), s12 = Simd.Load<V>(sums + (5 * n));
         V s20 = Simd.Load<V>(sums + (6 * n)), s21 = Simd.Load<V>(sums + (7 * n)), s22 = Simd.Load<V>(sums + (8 * n));
-        for (int p = row; p < end; p += 2)
+        float* zeros = t.ZeroRow + j, source = t.X + ((((nint)image * height) + top) * line) + j;
+        float* dy = t.Dy + ((((nint)image * t.P) + row) * dyLine) + j;
+        for (; row < end; row += 2, top += 2, source += 2 * line, dy += 2 * dyLine)
         {
-            float* x0 = t.XRow(image, p, 0, j), x1 = t.XRow(image, p, 1, j), x2 = t.XRow(image, p, 2, j), x3 = t.XRow(image, p, 3, j);
-            float* dy = t.DyRow(image, p, j), dz = p + 1 < end ? t.DyRow(image, p + 1, j) : t.ZeroRow + j;
+            float* x0 = (uint)top < (uint)height ? source : zeros, x1 = (uint)(top + 1) < (uint)height ? source + line : zeros;
+            float* x2 = (uint)(top + 2) < (uint)height ? source + (2 * line) : zeros;
+            float* x3 = (uint)(top + 3) < (uint)height ? source + (3 * line) : zeros;
+            float* dz = row + 1 < end ? dy + dyLine : zeros;
             V d1 = ColumnOrZero<V>(dy, first + pad - 1, columns, c), d2 = ColumnOrZero<V>(dy, first + pad - 2, columns, c);
             V e1 = ColumnOrZero<V>(dz, first + pad - 1, columns, c), e2 = ColumnOrZero<V>(dz, first + pad - 2, columns, c);
-            nint at = first * c;
-            for (int i = first; i < last; i++, at += c)
+            nint at = first * c, atDy = (first + pad) * c;
+            for (int i = first; i < last; i++, at += c, atDy += c)
             {
-                V d0 = ColumnOrZero<V>(dy, i + pad, columns, c), e0 = ColumnOrZero<V>(dz, i + pad, columns, c);
+                V d0 = Simd.Broadcast<V>(0), e0 = d0;
+                if (i + pad < columns)
+                {
+                    d0 = Simd.Load<V>(dy + atDy);
+                    e0 = Simd.Load<V>(dz + atDy);
+                    Simd.Prefetch(dy + atDy + dyAhead);
+                    Simd.Prefetch(dz + atDy + dyAhead);
+                }
                 V x = Simd.Load<V>(x0 + at);
                 s00 = Simd.Fma(x, d0, s00);
                 s01 = Simd.Fma(x, d1, s01);
@@ -40,6 +55,7 @@ internal sealed unsafe partial class CpuKernels
                 s01 = Simd.Fma(x, e1, s01);
                 s02 = Simd.Fma(x, e2, s02);
                 x = Simd.Load<V>(x2 + at);
+                Simd.Prefetch(x2 + at + ahead);
                 s20 = Simd.Fma(x, d0, s20);
                 s21 = Simd.Fma(x, d1, s21);
                 s22 = Simd.Fma(x, d2, s22);
@@ -47,18 +63,12 @@ internal sealed unsafe partial class CpuKernels
                 s11 = Simd.Fma(x, e1, s11);
                 s12 = Simd.Fma(x, e2, s12);
                 x = Simd.Load<V>(x3 + at);
+                Simd.Prefetch(x3 + at + ahead);
                 s20 = Simd.Fma(x, e0, s20);
                 s21 = Simd.Fma(x, e1, s21);
                 s22 = Simd.Fma(x, e2, s22);
-                // The next pair of rows, asked for ahead of time.
-                Simd.Prefetch(x3 + at + xRow);
-                Simd.Prefetch(x3 + at + (2 * xRow));
-                Simd.Prefetch(dz + at + dyRow);
-                Simd.Prefetch(dz + at + (2 * dyRow));
-                d2 = d1;
-                d1 = d0;
-                e2 = e1;
-                e1 = e0;
+                (d1, d2) = (d0, d1);
+                (e1, e2) = (e0, e1);
             }
         }
         Simd.Store(sums, s00);

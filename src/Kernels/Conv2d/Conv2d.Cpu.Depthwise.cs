@@ -18,6 +18,17 @@ namespace RefConv.Kernels;
 /// Forward and input gradient are the same computation, a correlation, described by <see cref="DepthwisePass"/>: the input gradient of a
 /// stride-1 convolution correlates dy with the flipped kernel; with a stride, the rows and columns of dx fall into
 /// stride × stride phases, each reached by its own subset of the taps, and each phase is a stride-1 correlation of dy with that subset.
+/// The common strided gradients have a faster form, <see cref="DepthwiseSpread"/>.
+/// </para>
+/// <para>
+/// Within a block the steps are whole pixels, too far apart for the hardware to foresee and fetch ahead. So the kernels ask for what comes next:
+/// mostly the
+/// same pixel of the next block of channels, just behind in memory, early enough however small the map.
+/// </para>
+/// <para>
+/// The kernels: <c>Sweep</c> (stride 1, widths 3, 5, 7), <c>Strided</c> (stride 2, widths 5, 7), <c>Strided3</c> (3×3, any stride and dilation),
+/// <c>Gather</c>
+/// (anything); <c>Spread</c> (input gradient of stride 2); <c>WeightSweep</c> and <c>WeightGradient</c>.
 /// </para>
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -26,7 +37,7 @@ internal sealed unsafe partial class CpuKernels
     /// <c>target[n, y, x, c] (+)= bias[c] + Σ_{r,s} source[n, y·stride + r·dilation − pad, …, c] · w[r, s, c]</c> for y &lt; TargetH, x &lt; TargetW,
     /// where the target's rows and columns may lie apart (a phase of a strided gradient).
     /// </summary>
-    private struct DepthwisePass
+    private struct DepthwisePass : IDepthwiseBand
     {
         public float* Source;           // [N, SourceH, SourceW, C]
         public float* Target;           // element (0,0) of the phase; steps below, in floats
@@ -43,6 +54,8 @@ internal sealed unsafe partial class CpuKernels
 
         public readonly int Taps => R * S;
 
+        public readonly void Block<V>(int image, int row, int end, int j) where V : unmanaged => PassBlock<V>(this, image, row, end, j);
+
         /// <summary>Row of the source that tap row r of target row y reads (channel j on), or zeros.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public readonly float* Row(long image, int y, int r, int j)
@@ -54,45 +67,51 @@ internal sealed unsafe partial class CpuKernels
 
     private void DepthwiseForward(in Conv2dGeometry g, float* x, float* w, float* b, float* y)
     {
-        using var zeros = ZeroRow((long)g.W * g.C);
-        using var packed = _device.Scratch(g.WeightLength);
+        using var memory = DepthwiseScratch(g.WeightLength, (long)g.W * g.C, out float* packed, out float* zeros);
         var pass = new DepthwisePass
         {
-            Source = x, Target = y, Weights = packed.Pointer, Bias = b, ZeroRow = zeros.Pointer, C = g.C,
+            Source = x, Target = y, Weights = packed, Bias = b, ZeroRow = zeros, C = g.C,
             SourceH = g.H, SourceW = g.W, TargetH = g.P, TargetW = g.Q, R = g.R, S = g.S,
             TargetImage = (nint)g.P * g.Q * g.C, TargetRow = (nint)g.Q * g.C, TargetColumn = g.C,
             StrideH = g.StrideH, StrideW = g.StrideW, DilationH = g.DilationH, DilationW = g.DilationW, PadTop = g.PadTop, PadLeft = g.PadLeft,
             StepR = 1, StepS = 1,
         };
         PackDepthwise(pass, w, g.S);
-        RunDepthwise(&pass, 1, g.N, (long)g.P * g.Q * g.R * g.S * g.C);
+        RunDepthwise(pass, g.N, g.P, g.C, g.Macs);
     }
 
     private void DepthwiseInputGradient(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate)
     {
-        using var zeros = ZeroRow((long)g.Q * g.C);
-        using var packed = _device.Scratch(g.WeightLength);
-        int phases = g.StrideH * g.StrideW;
-        using var memory = _device.Scratch(phases * (long)sizeof(DepthwisePass) / sizeof(float));
-        var passes = (DepthwisePass*)memory.Pointer;
-        float* weights = packed.Pointer;
-        for (int i = 0; i < phases; i++)
+        using var memory = DepthwiseScratch(g.WeightLength, (long)g.Q * g.C, out float* packed, out float* zeros);
+        if (CanSpread(g))
+        {
+            var spread = new DepthwiseSpread
+            {
+                Dy = dy, Dx = dx, Weights = packed, ZeroRow = zeros, H = g.H, W = g.W, C = g.C, P = g.P, Q = g.Q, R = g.R, S = g.S,
+                PadTop = g.PadTop, PadLeft = g.PadLeft, Accumulate = accumulate,
+            };
+            PackDepthwise(new DepthwisePass { Weights = packed, C = g.C, R = g.R, S = g.S, StepR = 1, StepS = 1 }, w, g.S);
+            RunDepthwise(spread, g.N, spread.Pairs, g.C, g.Macs);
+            return;
+        }
+        float* weights = packed;
+        for (int i = 0; i < g.StrideH * g.StrideW; i++)
         {
             var rows = DepthwisePhase.Of(i / g.StrideW, g.R, g.StrideH, g.DilationH, g.PadTop, g.H);
             var columns = DepthwisePhase.Of(i % g.StrideW, g.S, g.StrideW, g.DilationW, g.PadLeft, g.W);
-            passes[i] = new DepthwisePass
+            var pass = new DepthwisePass
             {
-                Source = dy, Weights = weights, ZeroRow = zeros.Pointer, Accumulate = accumulate, C = g.C,
+                Source = dy, Weights = weights, ZeroRow = zeros, Accumulate = accumulate, C = g.C,
                 Target = dx + ((((nint)rows.Start * g.W) + columns.Start) * g.C),
                 SourceH = g.P, SourceW = g.Q, TargetH = rows.Count, TargetW = columns.Count, R = rows.Taps, S = columns.Taps,
                 TargetImage = (nint)g.H * g.W * g.C, TargetRow = (nint)g.StrideH * g.W * g.C, TargetColumn = (nint)g.StrideW * g.C,
                 StrideH = 1, StrideW = 1, DilationH = rows.Dilation, DilationW = columns.Dilation, PadTop = rows.Pad, PadLeft = columns.Pad,
                 FirstR = rows.FirstTap, StepR = rows.TapStep, FirstS = columns.FirstTap, StepS = columns.TapStep,
             };
-            PackDepthwise(passes[i], w, g.S);
-            weights += (nint)passes[i].Taps * g.C;
+            PackDepthwise(pass, w, g.S);
+            weights += (nint)pass.Taps * g.C;
+            RunDepthwise(pass, g.N, rows.Count, g.C, (long)g.N * rows.Count * columns.Count * pass.Taps * g.C);
         }
-        RunDepthwise(passes, phases, g.N, (long)g.H * g.W * g.R * g.S * g.C / phases);
     }
 
     /// <summary>
@@ -124,11 +143,15 @@ internal sealed unsafe partial class CpuKernels
         private static int Gcd(int a, int b) => b == 0 ? a : Gcd(b, a % b);
     }
 
-    private CpuScratch ZeroRow(long floats)
+    /// <summary>Scratch memory of one call: the packed taps, and a row of zeros.</summary>
+    private CpuScratch DepthwiseScratch(long taps, long rowFloats, out float* packed, out float* zeros)
     {
-        var zeros = _device.Scratch(floats);
-        Unsafe.InitBlock(zeros.Pointer, 0, checked((uint)(floats * sizeof(float))));
-        return zeros;
+        long first = (taps + 15) & ~15L; // so that the zeros are aligned as well
+        var memory = _device.Scratch(first + rowFloats);
+        packed = memory.Pointer;
+        zeros = packed + first;
+        new Span<float>(zeros, checked((int)rowFloats)).Clear();
+        return memory;
     }
 
     /// <summary>
@@ -149,89 +172,102 @@ internal sealed unsafe partial class CpuKernels
                 for (int s = 0; s < t.S; s++, to += width)
                 {
                     int tap = ((t.FirstR + (r * t.StepR)) * kernelColumns) + t.FirstS + (s * t.StepS);
-                    Unsafe.CopyBlockUnaligned(to, w + (((nint)tap * t.C) + j), (uint)(width * sizeof(float)));
+                    float* from = w + ((nint)tap * t.C) + j;
+                    switch (width)
+                    {
+                        case 16: Simd.Store(to, Simd.Load<Vector512<float>>(from)); break;
+                        case 8: Simd.Store(to, Simd.Load<Vector256<float>>(from)); break;
+                        case 4: Simd.Store(to, Simd.Load<Vector128<float>>(from)); break;
+                        default: *to = *from; break;
+                    }
                 }
             }
         }
     }
 
-    /// <summary>Cuts the passes over images, bands of target rows and, for few rows, channels; the cut depends on the shape alone.</summary>
-    /// <param name="passes">All passes write one target; their rows interleave.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="images">N</param>
-    /// <param name="imageMacs">Multiply-adds for one image, all passes together.</param>
-    private void RunDepthwise(DepthwisePass* passes, int count, int images, long imageMacs)
+    /// <summary>A computation that is done band by band (a run of rows of one image), one block of channels after the other.</summary>
+    private interface IDepthwiseBand
     {
-        int rows = 0, c = passes[0].C;
-        for (int i = 0; i < count; i++) rows = Math.Max(rows, passes[i].TargetH);
-        if (rows == 0 || images == 0) return;
-        long target = Math.Clamp(images * imageMacs / 32, 1 << 16, 1 << 20);
-        int together = (int)Math.Clamp(target / Math.Max(1, imageMacs), 1, images);
-        int band = (int)Math.Clamp(target * rows / Math.Max(1, imageMacs), 1, rows);
-        band = Math.Min(rows, (band + 1) & ~1);
-        int bands = Pieces(rows, band), groups = Pieces(images, together);
+        /// <summary>Rows [row, end) of an image, as many channels from j on as V has lanes.</summary>
+        void Block<V>(int image, int row, int end, int j) where V : unmanaged;
+    }
+
+    /// <summary>
+    /// Cuts a computation over images, bands of rows and, for few rows, channels; the cut depends on the shape alone.
+    /// </summary>
+    private void RunDepthwise<TBand>(TBand band, int images, int rows, int c, long macs) where TBand : struct, IDepthwiseBand
+    {
+        if (rows == 0 || images == 0 || c == 0) return;
+        long imageMacs = Math.Max(1, macs / images), target = Math.Max(1, macs / DepthwisePieces(macs));
+        int together = (int)Math.Clamp(target / imageMacs, 1, images);
+        int height = (int)Math.Clamp(target * rows / imageMacs, 1, rows);
+        height = Math.Min(rows, (height + 1) & ~1);
+        int bands = Pieces(rows, height), groups = Pieces(images, together);
         // With few rows to share out, channels are shared too, 64 at a time or more (a whole number of vectors).
-        int channelPieces = Math.Clamp((int)(imageMacs * images / target) / (bands * groups), 1, Math.Max(1, c / 64));
+        int channelPieces = Math.Clamp((int)(DepthwisePieces(macs) / (bands * groups)), 1, Math.Max(1, c / 64));
         int channels = (Pieces(c, channelPieces) + 15) & ~15;
         channelPieces = Pieces(c, channels);
-        _device.Parallel(bands * groups * channelPieces, (item, _) =>
+        int items = bands * groups * channelPieces;
+        if (items == 1)
         {
-            int c0 = item % channelPieces * channels, row0 = item / channelPieces % bands * band;
-            int image0 = item / channelPieces / bands * together;
-            for (int image = image0; image < Math.Min(images, image0 + together); image++)
-            {
-                DepthwiseBand(passes, count, image, row0, band, c0, Math.Min(c, c0 + channels));
-            }
+            for (int image = 0; image < images; image++) DepthwiseBand(band, image, 0, rows, 0, c);
+            return;
+        }
+        _device.Parallel(items, (item, _) =>
+        {
+            int c0 = item % channelPieces * channels, row = item / channelPieces % bands * height;
+            int image = item / channelPieces / bands * together, end = Math.Min(images, image + together);
+            for (; image < end; image++) DepthwiseBand(band, image, row, Math.Min(rows, row + height), c0, Math.Min(c, c0 + channels));
         });
     }
 
-    /// <summary>Target rows [row, row + band) of every pass, channels [c0, c1), one block of channels after the other.</summary>
-    private static void DepthwiseBand(DepthwisePass* passes, int count, int image, int row, int band, int c0, int c1)
+    /// <summary>
+    /// Pieces worth making of so much work. Below half a million multiply-adds, some 8 µs, one: two threads that are awake would save 2 µs,
+    /// but to wake one that sleeps takes 10. Above, pieces of at least 2 µs and, so that they fit in the second-level cache, a million
+    /// multiply-adds at most.
+    /// </summary>
+    private static long DepthwisePieces(long macs) => macs < 500_000 ? 1 : Math.Max(Math.Min(macs >> 17, 32), macs >> 20);
+
+    /// <summary>Channels [c0, c1) of one band, one block after the other.</summary>
+    private static void DepthwiseBand<TBand>(in TBand band, int image, int row, int end, int c0, int c1) where TBand : struct, IDepthwiseBand
     {
         for (int j = c0, width; j < c1; j += width)
         {
             width = BlockWidth(c1 - j);
-            for (int i = 0; i < count; i++)
+            switch (width)
             {
-                int end = Math.Min(passes[i].TargetH, row + band);
-                switch (width)
-                {
-                    case 16: DepthwiseBlock<Vector512<float>>(passes[i], image, row, end, j); break;
-                    case 8: DepthwiseBlock<Vector256<float>>(passes[i], image, row, end, j); break;
-                    case 4: DepthwiseBlock<Vector128<float>>(passes[i], image, row, end, j); break;
-                    default: DepthwiseBlock<float>(passes[i], image, row, end, j); break;
-                }
+                case 16: band.Block<Vector512<float>>(image, row, end, j); break;
+                case 8: band.Block<Vector256<float>>(image, row, end, j); break;
+                case 4: band.Block<Vector128<float>>(image, row, end, j); break;
+                default: band.Block<float>(image, row, end, j); break;
             }
         }
     }
 
-    /// <summary>One block of channels, [row, end): the sweeps take two target rows at a time and share what they read.</summary>
-    private static void DepthwiseBlock<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    /// <summary>One block of channels of a pass: by a sweep where the shape allows it.</summary>
+    private static void PassBlock<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
     {
         bool sweep = t.StrideH == 1 && t.StrideW == 1 && t.DilationH == 1 && t.DilationW == 1 && t.PadLeft < t.S
             && ((t.S == 3 && t.R == 3) || t.S == 5 || t.S == 7);
-        if (!sweep)
+        if (sweep || CanSweepStrided(t))
         {
-            for (; row < end; row++) DepthwiseGather<V>(t, image, row, j);
+            // Two rows at a time, and the one that may be left.
+            int even = row + ((end - row) & ~1);
+            if (row < even) SweepPairs<V, TwoRows>(t, image, row, even, j, sweep);
+            if (even < end) SweepPairs<V, OneRow>(t, image, even, end, j, sweep);
             return;
         }
-        float* w = t.Weights + ((nint)j * t.Taps);
-        V bias = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
-        float** rows = stackalloc float*[t.R + 1];
-        for (; row < end; row += 2)
+        if (t.R == 3 && t.S == 3)
         {
-            for (int r = 0; r <= t.R; r++) rows[r] = t.Row(image, row, r, j);
-            float* target = t.Target + (image * t.TargetImage) + (row * t.TargetRow) + j;
-            bool two = row + 1 < end;
-            switch (t.S)
-            {
-                case 3 when two: Sweep3<V, TwoRows>(t, rows, w, bias, target); break;
-                case 3: Sweep3<V, OneRow>(t, rows, w, bias, target); break;
-                case 5 when two: Sweep5<V, TwoRows>(t, rows, w, bias, target); break;
-                case 5: Sweep5<V, OneRow>(t, rows, w, bias, target); break;
-                case 7 when two: Sweep7<V, TwoRows>(t, rows, w, bias, target); break;
-                default: Sweep7<V, OneRow>(t, rows, w, bias, target); break;
-            }
+            Gather3<V>(t, image, row, end, j);
+            return;
         }
+        for (; row < end; row++) DepthwiseGather<V>(t, image, row, j);
+    }
+
+    private static void SweepPairs<V, TRows>(in DepthwisePass t, int image, int row, int end, int j, bool unstrided) where V : unmanaged
+    {
+        if (unstrided) SweepBlock<V, TRows>(t, image, row, end, j);
+        else StridedBlock<V, TRows>(t, image, row, end, j);
     }
 }
