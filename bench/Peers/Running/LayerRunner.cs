@@ -75,7 +75,8 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         {
             largest = Math.Max(largest, Math.Abs((double)theirs[i]));
             double difference = Math.Abs((double)ours[i] - theirs[i]);
-            if (!(difference <= worst)) worst = difference; // so that a NaN is kept
+            // A NaN on either side is the worst there is, and must not be lost again.
+            worst = double.IsNaN(difference) ? double.PositiveInfinity : Math.Max(worst, difference);
         }
         if (!(worst <= Tolerance * largest))
             throw new DisagreementException($"{row.Title}: the engines do not compute the same: {worst:G3} apart where the largest value is {largest:G3}.");

@@ -75,7 +75,7 @@ internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, CancellationToke
         {
             cancellation.ThrowIfCancellationRequested();
             var load = OtherLoad.Start(workers);
-            RunRound(contestants, others.Count);
+            RunRound(contestants, others.Count, plan.SampleMs);
             others.Add(load.CertainShare());
         }
         bool quiet = others.Count(IsQuiet) >= Math.Min(FewestQuiet, plan.Count);
@@ -92,13 +92,16 @@ internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, CancellationToke
     }
 
     /// <summary>One sample of everybody; every round begins with another contestant, so nobody always follows the same one.</summary>
-    private static void RunRound(List<Contestant> contestants, int round)
+    private static void RunRound(List<Contestant> contestants, int round, double sampleMs)
     {
         for (int i = 0; i < contestants.Count; i++)
         {
             var contestant = contestants[(round + i) % contestants.Count];
             Thread.Sleep(PauseMs);
-            contestant.Series.Samples.Add(contestant.Run(contestant.Times));
+            double ms = contestant.Run(contestant.Times);
+            contestant.Series.Samples.Add(ms);
+            // On a machine that has become busy threads wait for each other, and what took a moment can take a second.
+            if (ms * contestant.Times > 4 * sampleMs) contestant.Times = Math.Max(1, (int)(sampleMs / ms));
         }
     }
 }

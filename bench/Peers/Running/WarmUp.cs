@@ -5,10 +5,10 @@ internal static class WarmUp
 {
     /// <summary>
     /// The runtime compiles a method quickly at first, and well when it was called 30 times: a kernel that a step calls once gets there after
-    /// 30 steps and until then can be ten times slower. Large models get there in fewer steps, see <see cref="OwnModel.CompileAhead"/>.
+    /// 30 steps and until then can be ten times slower. Large models get there in fewer steps, and <see cref="ModelRunner"/> runs small ones before.
     /// </summary>
-    private const int Steps = 40, FewestSteps = 5, PeerSteps = 4;
-    private const double MostMs = 2500, PeerMs = 800;
+    private const int Steps = 40, FewestSteps = 5, PeerSteps = 3;
+    private const double MostMs = 1500, PeerMs = 600;
 
     /// <summary>Our side; milliseconds of one step at the end.</summary>
     public static double Own(Func<int, double> run, double most = MostMs)
