@@ -47,7 +47,7 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
     /// <summary>Two models, and one case of each kind of work: for <c>--quick</c>.</summary>
     public static IReadOnlyList<string> Quick { get; } =
     [
-        "train.mobilenet_v2.32.b64", "infer.mobilenet_v2.224.b1", "refconv.mobilenet_v1.32.b64", "memory.mobilenet_v2.32.b64", "startup.mobilenet_v2.224.b1",
+        "train.mobilenet_v2.32.b64", "infer.mobilenet_v2.224.b1", "refconv.mobilenet_v1.32.b64", "memory.mobilenet_v1.32.b64", "startup.mobilenet_v2.224.b1",
     ];
 
     private static readonly string[] s_large = ["mobilenet_v2", "resnet18", "shufflenet_v2_x1_0", "mobilenet_v3_small", "efficientnet_b0", "mobilenet_v1"];

@@ -53,7 +53,7 @@ internal sealed class BenchReport(BenchSettings settings, Device device, IReadOn
             if (rows.Length == 0) continue;
             yield return new ClassMean(
                 c.Name, rows.Length, Mean(rows.Select(r => r.Ratio)), Mean(rows.Select(r => (double?)r.Ours.Median)), Mean(rows.Select(r => r.CeilingShare(ceilings))),
-                Mean(rows.Select(r => r.Overhead)), Mean(rows.Select(r => r.PeerOverhead)), rows.Min(r => r.Ratio));
+                Mean(rows.Select(r => r.Overhead)), Mean(rows.Select(r => r.PeerOverhead)), rows.Min(r => r.Ratio), rows.Count(r => r.Surroundings is { Quiet: false }));
         }
 
         static double? Mean(IEnumerable<double?> values)
@@ -70,6 +70,7 @@ internal sealed class BenchReport(BenchSettings settings, Device device, IReadOn
         var summary = new JsonObject { ["summary"] = true, ["results"] = Results.Count, ["geomeanOf"] = MeanOf };
         summary["geomean"] = Object(means, m => MeanOf == "ratio" ? m.Ratio : m.Milliseconds);
         summary["ceiling"] = Object(means, m => m.Ceiling);
+        summary["disturbed"] = Object(means, m => m.Disturbed);
         summary["overhead"] = JsonLines.Number(means.FirstOrDefault(m => m.Class == CaseClass.Refocus)?.Overhead);
         summary["peerOverhead"] = JsonLines.Number(means.FirstOrDefault(m => m.Class == CaseClass.Refocus)?.PeerOverhead);
         foreach (var group in Header().GroupBy(h => h.Name).Where(g => g.Key is not ("peer" or "ceilings"))) summary[group.Key] = group.Single().Value;
@@ -112,5 +113,6 @@ internal sealed class BenchReport(BenchSettings settings, Device device, IReadOn
 /// <param name="Overhead">Of refocus: our RefConv step over our plain one.</param>
 /// <param name="PeerOverhead">The peer's.</param>
 /// <param name="Worst">The smallest ratio: not a mean, but what a mean hides.</param>
+/// <param name="Disturbed">Results taken while others used the machine: a mean with some of those is not to be quoted.</param>
 internal sealed record ClassMean(
-    string Class, int Count, double? Ratio, double? Milliseconds, double? Ceiling, double? Overhead, double? PeerOverhead, double? Worst);
+    string Class, int Count, double? Ratio, double? Milliseconds, double? Ceiling, double? Overhead, double? PeerOverhead, double? Worst, int Disturbed);

@@ -13,9 +13,9 @@ internal static class MarkdownReport
         if (report.Stopped) page.Append("\n**Interrupted: not all cases are here.**\n");
         bool peers = report.MeanOf == "ratio";
         page.Append("\n## Geometric means\n\n");
-        Row(page, ["class", "results", peers ? "ratio" : "ms", .. peers ? new[] { "worst" } : [], "ceiling"], heading: true);
+        Row(page, ["class", "results", peers ? "ratio" : "ms", .. peers ? new[] { "worst" } : [], "ceiling", "on a busy machine"], heading: true);
         foreach (var m in report.Means())
-            Row(page, [m.Class, $"{m.Count}", peers ? Number(m.Ratio) : TextTable.Milliseconds(m.Milliseconds ?? double.NaN), .. peers ? new[] { Number(m.Worst) } : [], TextTable.Percent(m.Ceiling)]);
+            Row(page, [m.Class, $"{m.Count}", peers ? Number(m.Ratio) : TextTable.Milliseconds(m.Milliseconds ?? double.NaN), .. peers ? new[] { Number(m.Worst) } : [], TextTable.Percent(m.Ceiling), m.Disturbed == 0 ? "" : $"{m.Disturbed}"]);
         foreach (var m in report.Means().Where(m => m.Overhead != null))
             page.Append(CultureInfo.InvariantCulture, $"\nRefConv step over plain step: {Number(m.Overhead)}{(m.PeerOverhead == null ? "" : $", in the peer {Number(m.PeerOverhead)}")}.\n");
         foreach (var c in CaseClass.All) Table(page, report, c);
