@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using RefConv.Kernels;
 
 namespace RefConv.Bench;
@@ -45,9 +44,9 @@ internal sealed class OwnLayer : IDisposable
     /// <summary>Computes a direction so many times; milliseconds of one.</summary>
     public double Run(Conv2dDirection direction, int times)
     {
-        long started = Stopwatch.GetTimestamp();
+        var clock = Clock.Start(_device.Threads);
         for (int i = 0; i < times; i++) Compute(direction);
-        return Stopwatch.GetElapsedTime(started).TotalMilliseconds / times;
+        return clock.Milliseconds / times;
     }
 
     public void Dispose()

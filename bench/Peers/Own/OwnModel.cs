@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using RefConv.IO;
 using RefConv.Kernels;
@@ -81,9 +80,9 @@ internal sealed class OwnModel : IDisposable
     /// <summary>Does the work so many times; milliseconds of one.</summary>
     public double Run(int times)
     {
-        long started = Stopwatch.GetTimestamp();
+        var clock = Clock.Start(_model.Device.Threads);
         for (int i = 0; i < times; i++) Step();
-        return Stopwatch.GetElapsedTime(started).TotalMilliseconds / times;
+        return clock.Milliseconds / times;
     }
 
     /// <summary>

@@ -53,7 +53,7 @@ internal sealed class BenchReport(BenchSettings settings, Device device, IReadOn
             if (rows.Length == 0) continue;
             yield return new ClassMean(
                 c.Name, rows.Length, Mean(rows.Select(r => r.Ratio)), Mean(rows.Select(r => (double?)r.Ours.Median)), Mean(rows.Select(r => r.CeilingShare(ceilings))),
-                Mean(rows.Select(r => r.Overhead)), Mean(rows.Select(r => r.PeerOverhead)), rows.Min(r => r.Ratio), rows.Count(r => r.Surroundings is { Quiet: false }));
+                Mean(rows.Select(r => r.Overhead)), Mean(rows.Select(r => r.PeerOverhead)), rows.Min(r => r.Ratio), rows.Count(r => r.Surroundings is { Disturbed: true }));
         }
 
         static double? Mean(IEnumerable<double?> values)

@@ -29,7 +29,7 @@ internal static class JsonLines
         foreach (var (name, value) in r.Notes) line[name] = Number(value);
         if (r.Plain is { } plain) (line["plainMs"], line["overhead"]) = (Number(plain.Ours.Median), Number(r.Overhead));
         if (r.Best is { } best) AddPeer(line, r, best);
-        if (r.Surroundings is { } s) (line["quiet"], line["others"]) = (s.Quiet, double.IsNaN(s.Others) ? null : Number(s.Others));
+        if (r.Surroundings is { } s) (line["clock"], line["quiet"], line["others"]) = (s.ProcessorTime ? "cpu" : "wall", s.Quiet, Number(s.Others));
         line["rounds"] = r.Ours.Samples.Count;
         if (!samples) return line;
         line["samples"] = new JsonObject(Series(r, "").Concat(r.Plain == null ? [] : Series(r.Plain, "plain ")));

@@ -38,7 +38,7 @@ internal static class TextTable
     public static string Legend(bool peers) =>
         "ms: median of the samples, one step. ceiling: share of what this machine's multiply-add rate and memory allow." +
         (peers ? "\nratio: the peer's time over ours round by round, median and quartiles; above 1 ours is faster. differ: largest relative difference of the results." : "") +
-        "\nrounds: how many, and whether the machine was quiet meanwhile or what share of it other processes took.";
+        "\nrounds: how many, and whether the machine was quiet meanwhile or what share of it other processes took; of cpu time: one thread, timed by its processor time.";
 
     /// <summary>Three digits: 0.0123, 1.23, 123.</summary>
     public static string Milliseconds(double ms) => ms.ToString(ms < 1 ? "F4" : ms < 100 ? "F2" : "F1", CultureInfo.InvariantCulture);
@@ -46,7 +46,7 @@ internal static class TextTable
     public static string Percent(double? share) => share is { } s ? (100 * s).ToString("F0", CultureInfo.InvariantCulture) + " %" : "";
 
     public static string Rounds(BenchResult r) =>
-        r.Ours.Samples.Count + (r.Surroundings is not { } s ? "" : s.Quiet ? " quiet" : double.IsNaN(s.Others) ? "" : Text($", others {100 * s.Others:F0} %"));
+        r.Ours.Samples.Count + (r.Surroundings is not { } s ? "" : s.ProcessorTime ? " of cpu time" : s.Quiet ? " quiet" : double.IsNaN(s.Others) ? "" : Text($", others {100 * s.Others:F0} %"));
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -26,7 +26,7 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         double? difference = peers.Torch is { } torch ? Compare(row, torch) : null;
         var ours = new Contestant(row.Op, new Series("refconv"), null, times => _own!.Run(row.Direction, times));
         var theirs = _variants.Select(v => new Contestant(row.Op, new Series(v), CaseClass.PyTorch, times => peers.Torch!.Run(row.Op, v, times)));
-        var rounds = new Rounds(peers.Workers, cancellation);
+        var rounds = new Rounds(peers.Workers, device.Threads, cancellation);
         var contestants = rounds.Prepare([ours, .. theirs], plan.SampleMs, WarmUpMs);
         var surroundings = rounds.Run(contestants, plan);
         return new BenchResult(row, ours.Series, peers.Torch?.Name, [.. contestants.Where(c => c.Peer != null).Select(c => c.Series)])

@@ -32,7 +32,7 @@ internal sealed class ModelRunner(Device device, PeerSet peers, RoundPlan plan, 
                 if (peers.Torch is { } torch) all.AddRange(LoadTorch(row, form, own, torch, folder, differences));
             }
             if (!row.Trains && peers is { Torch: not null, Ort: { } ort }) all.Add(LoadOrt(row, engines[0], ort, folder, differences));
-            var rounds = new Rounds(peers.Workers, cancellation);
+            var rounds = new Rounds(peers.Workers, device.Threads, cancellation);
             var contestants = rounds.Prepare(all, plan.SampleMs);
             var surroundings = rounds.Run(contestants, plan);
             string?[] rivals = [.. contestants.Select(c => c.Peer).Where(p => p != null && peers.Counts(row, p)).Distinct()];

@@ -20,7 +20,12 @@ internal sealed record Contestant(string Form, Series Series, string? Peer, Func
 /// <summary>What the machine was like meanwhile.</summary>
 /// <param name="Quiet">The samples are of rounds in which nobody else used the machine; false: there were not enough of those.</param>
 /// <param name="Others">Share of the machine's processor time that went to other processes in these rounds; NaN where unknown.</param>
-internal readonly record struct Surroundings(bool Quiet, double Others);
+/// <param name="ProcessorTime">The clock was processor time (one thread), see <see cref="Clock"/>: then others hardly matter and all rounds count.</param>
+internal readonly record struct Surroundings(bool Quiet, double Others, bool ProcessorTime)
+{
+    /// <summary>The figures cannot be trusted.</summary>
+    public bool Disturbed => !Quiet && !ProcessorTime;
+}
 
 /// <summary>How long to measure.</summary>
 /// <param name="Count">Samples of each contestant wanted, in rounds in which nobody else used the machine.</param>
@@ -30,7 +35,9 @@ internal readonly record struct RoundPlan(int Count, TimeSpan Budget, double Sam
 
 /// <summary>Times contestants in turn, sample by sample, so that all of them see the same machine.</summary>
 /// <param name="workers">The peers' processes, whose processor time is not somebody else's.</param>
-internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, CancellationToken cancellation)
+/// <param name="threads">Threads of every engine.</param>
+/// <param name="cancellation">Ends the run after the sample.</param>
+internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, int threads, CancellationToken cancellation)
 {
     /// <summary>A round is quiet when other processes took at most this share of the processors, and so many quiet rounds make a result.</summary>
     private const double QuietShare = 0.03;
@@ -70,8 +77,9 @@ internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, CancellationToke
     public Surroundings Run(List<Contestant> contestants, RoundPlan plan)
     {
         long started = Stopwatch.GetTimestamp();
+        bool processorTime = Clock.IsProcessorTime(threads);
         List<double> others = [];
-        while (others.Count < plan.Count || (others.Count(IsQuiet) < plan.Count && Stopwatch.GetElapsedTime(started) < plan.Budget))
+        while (others.Count < plan.Count || (!processorTime && others.Count(IsQuiet) < plan.Count && Stopwatch.GetElapsedTime(started) < plan.Budget))
         {
             cancellation.ThrowIfCancellationRequested();
             var load = OtherLoad.Start(workers);
@@ -79,14 +87,14 @@ internal sealed class Rounds(IReadOnlyList<PeerWorker> workers, CancellationToke
             others.Add(load.CertainShare());
         }
         bool quiet = others.Count(IsQuiet) >= Math.Min(FewestQuiet, plan.Count);
-        if (!quiet) return new(false, others.Average());
+        if (!quiet || processorTime) return new(quiet, others.Average(), processorTime);
         foreach (var contestant in contestants)
         {
             double[] kept = [.. contestant.Series.Samples.Where((_, round) => IsQuiet(others[round]))];
             contestant.Series.Samples.Clear();
             contestant.Series.Samples.AddRange(kept);
         }
-        return new(true, others.Where(IsQuiet).Average());
+        return new(true, others.Where(IsQuiet).Average(), false);
 
         static bool IsQuiet(double share) => !(share > QuietShare); // where it is unknown, all count
     }
