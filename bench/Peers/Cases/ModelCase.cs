@@ -60,7 +60,7 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
     ];
 
     /// <summary>
-    /// All cases. A new comparison is a new row; a new architecture is also a function in <c>torch_worker.py</c>. Rows whose architecture the
+    /// All cases. A new comparison is a new row; a new architecture is also a function in <c>torch_models.py</c>. Rows whose architecture the
     /// zoo does not have are listed and wait for it.
     /// </summary>
     public static IReadOnlyList<ModelCase> All { get; } = [.. Make().Select(c => c with { Unavailable = Zoo.Names.Contains(c.Spec.Architecture) ? null : "the zoo does not have it yet" })];

@@ -45,12 +45,12 @@ internal sealed record BenchSettings
     public string Machine { get; init; } = "";
 
     /// <summary>The layer cases are many and short.</summary>
-    public RoundPlan LayerPlan => new(Rounds > 0 ? Rounds : Quick ? 5 : 7, TimeSpan.FromSeconds(Budget > 0 ? Budget : Quick ? 2 : 3), SampleMs: 12);
+    public RoundPlan LayerPlan => new(Rounds > 0 ? Rounds : Quick ? 5 : 7, TimeSpan.FromSeconds(Budget > 0 ? Budget : Quick ? 1 : 3), SampleMs: 12);
 
-    public RoundPlan ModelPlan => new(Rounds > 0 ? Rounds : Quick ? 4 : 7, TimeSpan.FromSeconds(Budget > 0 ? Budget : Quick ? 8 : 20), SampleMs: 150);
+    public RoundPlan ModelPlan => new(Rounds > 0 ? Rounds : Quick ? 3 : 7, TimeSpan.FromSeconds(Budget > 0 ? Budget : Quick ? 4 : 20), SampleMs: 150);
 
     /// <summary>Processes are started so many times.</summary>
-    public int Starts => Rounds > 0 ? Rounds : Quick ? 3 : 5;
+    public int Starts => Rounds > 0 ? Rounds : Quick ? 2 : 5;
 
     /// <summary>The command that does it again.</summary>
     public string Command => string.Join(" ", new[]

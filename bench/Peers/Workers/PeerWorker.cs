@@ -83,21 +83,21 @@ internal sealed class WorkerScripts : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("refconv-workers-").FullName;
 
+    public WorkerScripts()
+    {
+        foreach (string name in (string[])["torch_worker.py", "torch_models.py", "ort_worker.js"])
+        {
+            using var from = typeof(WorkerScripts).Assembly.GetManifestResourceStream(name)!;
+            using var to = File.Create(Path.Combine(_folder, name));
+            from.CopyTo(to);
+        }
+    }
+
     /// <summary>PyTorch's side.</summary>
-    public string Torch => Written("torch_worker.py");
+    public string Torch => Path.Combine(_folder, "torch_worker.py");
 
     /// <summary>ONNX Runtime's side.</summary>
-    public string OnnxRuntime => Written("ort_worker.js");
+    public string OnnxRuntime => Path.Combine(_folder, "ort_worker.js");
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
-
-    private string Written(string name)
-    {
-        string path = Path.Combine(_folder, name);
-        if (File.Exists(path)) return path;
-        using var from = typeof(WorkerScripts).Assembly.GetManifestResourceStream(name)!;
-        using var to = File.Create(path);
-        from.CopyTo(to);
-        return path;
-    }
 }
