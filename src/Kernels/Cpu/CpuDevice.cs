@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace RefConv.Kernels;
 
 /// <summary>The processor: 32-bit floats, SIMD at the widest level present, all cores. Needs no native library.</summary>
-public sealed unsafe class CpuDevice : Device
+public sealed unsafe partial class CpuDevice : Device
 {
     private readonly MemoryPool _memory = new();
     private readonly WorkerPool _workers;

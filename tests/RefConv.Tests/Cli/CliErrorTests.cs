@@ -36,6 +36,10 @@ public sealed class CliErrorTests(CliTests.Pipeline pipeline) : IClassFixture<Cl
         { 2, "'--out' is required", "merge --from x" },
         { 2, "'eval'", "eval" },
 
+        { 2, "Did you mean '--quick'?", "bench --quik" },
+        { 2, "--rounds takes a whole number", "bench --rounds many" },
+        { 2, "there is no option '--child2'", "bench --child2 x" },
+
         // 1: it could not be done.
         { 1, "Did you mean 'shapes'?", "train --data shaps" },
         { 1, "Did you mean 'cifar10:DIR'?", "train --data cifar:/x" },
@@ -67,6 +71,17 @@ public sealed class CliErrorTests(CliTests.Pipeline pipeline) : IClassFixture<Cl
         { 1, "There is no file 'nope'", "summary nope" },
         { 1, "There is no file 'nope'", "merge --from nope --out x" },
         { 1, "holds no run to go on with", "train --resume nope" },
+        { 1, "There is no class 'dens'. Did you mean 'dense'? Known are dense, pointwise,", "bench --class dens" },
+        { 1, "No case contains 'nope'. `--list` shows them all", "bench --only nope" },
+        { 1, "No case of the class grouped contains 'resnet.stem'", "bench --class grouped --only resnet.stem" },
+        { 1, "--threads must be between 0 (all cores) and 1024; it is -1", "bench --threads -1" },
+        { 1, "--rounds must be at least 1", "bench --rounds -1" },
+        { 1, "--budget must be at least 1 second", "bench --budget -1" },
+        { 1, "must end in .md (tables) or .json (all figures); it is 'x.txt'", "bench --out x.txt" },
+        { 1, "there is no folder", "bench --out /no/such/folder/x.md" },
+        { 1, "--explain is for layer cases", "bench --explain --class train" },
+        { 1, "--profile is for training and inference cases", "bench --profile --class memory" },
+        { 1, "Install it with `apt-get install", "bench --peers --python /no/such/python --only cifar.dw3x3.512" },
         { 1, "/no/such/folder", "train --data cifar10:/no/such/folder" },
     };
 

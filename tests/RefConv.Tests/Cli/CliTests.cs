@@ -10,7 +10,7 @@ namespace RefConv.Tests.Cli;
 [Collection(ConsoleCollection.Name)]
 public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture<CliTests.Pipeline>
 {
-    private static readonly string[] Commands = ["demo", "train", "refocus", "merge", "eval", "summary", "devices"];
+    private static readonly string[] Commands = ["demo", "train", "refocus", "merge", "eval", "summary", "bench", "devices"];
 
     [Fact]
     public void HelpOfEveryCommandShowsItsDefaults()

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Reflection;
 using RefConv.Kernels;
 
-namespace RefConv.Bench.Peers;
+namespace RefConv.Bench;
 
 /// <summary>
 /// Another device with a clock around every kernel. Tensors know their device by the buffer they lie in, so buffers are wrapped as well:

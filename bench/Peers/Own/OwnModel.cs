@@ -1,11 +1,12 @@
-using System.Diagnostics;
+using System.Runtime.InteropServices;
 using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
+using RefConv.Models.Analysis;
 using RefConv.Optim;
 
-namespace RefConv.Bench.Peers;
+namespace RefConv.Bench;
 
 /// <summary>Parts of a step, for the profile.</summary>
 internal enum Phase
@@ -21,31 +22,25 @@ internal enum Phase
 internal readonly record struct CheckedValue(double Value, double Scale);
 
 /// <summary>Our side of a case: the model, a batch, and the work on it.</summary>
-internal sealed class OwnEngine : IDisposable
+internal sealed class OwnModel : IDisposable
 {
     /// <summary>The same on both sides; the worker is told.</summary>
     public const double LearningRate = 0.01, Momentum = 0.9, WeightDecay = 1e-4;
 
-    /// <summary>
-    /// The runtime compiles a method quickly at first, and well when it was called 30 times: a kernel that a step calls once gets there
-    /// after 30 steps and until then can be ten times slower.
-    /// </summary>
-    private const int WarmUpSteps = 40, PeerWarmUpSteps = 5;
-    private const double WarmUpMs = 2000;
-
     private const ulong Seed = 7;
-    private readonly PeerCase _case;
+    private readonly ModelCase _case;
     private readonly Model _model;
     private readonly float[] _images, _labels;
     private readonly Tensor _x, _y;
     private readonly Sgd _optimizer;
+    private long? _macs;
 
-    public OwnEngine(PeerCase row, string form, Device device)
+    public OwnModel(ModelCase row, string form, Device device)
     {
         _case = row;
         var plain = Zoo.Create(row.Spec, new Initializer(device, Seed));
-        _model = form == PeerCase.RefConv ? plain.Expand(new RefConvMethod(), seed: Seed) : plain;
-        if (form == PeerCase.RefConv) plain.Dispose();
+        _model = form == ModelCase.RefConv ? plain.Expand(new RefConvMethod(), seed: Seed) : plain;
+        if (form == ModelCase.RefConv) plain.Dispose();
         var shape = _model.InputShape(row.Batch);
         var random = new RandomStream(Seed, ulong.MaxValue);
         _images = [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (float)random.NextNormal())];
@@ -53,8 +48,15 @@ internal sealed class OwnEngine : IDisposable
         _x = Tensor.From(device, _images, shape);
         _y = Tensor.From(device, _labels, new Shape(row.Batch));
         _optimizer = new Sgd([new ParameterGroup([.. _model.NamedParameters().Where(p => p.Parameter.Trainable)], WeightDecay)], Momentum);
-        if (row.Work == Work.Infer) SettleStatistics();
+        if (!row.Trains) SettleStatistics();
     }
+
+    /// <summary>Operations of one step: multiply and add are two, and the backward pass counts as two forward passes.</summary>
+    public double Flops => (_case.Trains ? 6.0 : 2.0) * _case.Batch * (_macs ??= ModelSummary.Of(_model).TrainMacs);
+
+    /// <summary>The model.</summary>
+    public Model Model => _model;
+
 
     /// <summary>Told which part of a training step begins.</summary>
     public Action<Phase>? OnPhase { get; set; }
@@ -63,29 +65,24 @@ internal sealed class OwnEngine : IDisposable
     public void Save(string path)
     {
         var entries = StateDict.Of(_model).Select(e => SafeTensorsEntry.FromFloats(e.Key, Long(e.Value.Shape), e.Value.Read())).ToList();
-        var layout = new ParameterLayout(Torch(_x.Shape), Torch(_x.Shape), [0, 2, 3, 1]);
+        var layout = ImageLayout;
         entries.Add(SafeTensorsEntry.FromFloats("bench.images", Long(layout.TorchShape), layout.ToTorch<float>(_images)));
         entries.Add(SafeTensorsEntry.FromFloats("bench.labels", [_labels.Length], _labels));
         SafeTensorsWriter.Write(path, entries);
 
-        static Shape Torch(Shape s) => new(s[0], s[3], s[1], s[2]);
         static IEnumerable<long> Long(Shape s) => s.Sizes.ToArray().Select(v => (long)v);
     }
 
-    /// <summary>Runs until nothing gets faster by itself any more; milliseconds of one step at the end.</summary>
-    public static double WarmUp(Func<int, double> run, bool compilesAsItRuns = true)
-    {
-        double spent = 0, once = 0;
-        for (int i = 0; i < (compilesAsItRuns ? WarmUpSteps : PeerWarmUpSteps) || spent < WarmUpMs; i++) spent += once = run(1);
-        return once;
-    }
+    /// <summary>Writes the batch as bare floats, [n, c, h, w] or [n, h, w, c].</summary>
+    public void SaveImages(string path, bool channelsFirst) =>
+        File.WriteAllBytes(path, MemoryMarshal.AsBytes((channelsFirst ? ImageLayout.ToTorch<float>(_images) : _images).AsSpan()));
 
     /// <summary>Does the work so many times; milliseconds of one.</summary>
     public double Run(int times)
     {
-        long started = Stopwatch.GetTimestamp();
+        var clock = Clock.Start(_model.Device.Threads);
         for (int i = 0; i < times; i++) Step();
-        return Stopwatch.GetElapsedTime(started).TotalMilliseconds / times;
+        return clock.Milliseconds / times;
     }
 
     /// <summary>
@@ -102,7 +99,7 @@ internal sealed class OwnEngine : IDisposable
         using var model = (Model)_model.Clone();
         foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
             model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();
-        if (_case.Work == Work.Infer)
+        if (!_case.Trains)
         {
             using var inference = Tape.Inference();
             double[] scores = model.Forward(_x).ToDoubleArray();
@@ -123,6 +120,17 @@ internal sealed class OwnEngine : IDisposable
         static double Norm(double[] v) => Math.Sqrt(v.Sum(x => x * x));
     }
 
+    /// <summary>Between our order of an image's elements and PyTorch's.</summary>
+    private ParameterLayout ImageLayout
+    {
+        get
+        {
+            var s = _x.Shape;
+            var torch = new Shape(s[0], s[3], s[1], s[2]);
+            return new ParameterLayout(torch, torch, [0, 2, 3, 1]);
+        }
+    }
+
     public void Dispose()
     {
         _optimizer.Dispose();
@@ -134,7 +142,7 @@ internal sealed class OwnEngine : IDisposable
     private void Step()
     {
         OnPhase?.Invoke(Phase.Forward);
-        if (_case.Work == Work.Infer)
+        if (!_case.Trains)
         {
             using var inference = Tape.Inference();
             _model.Forward(_x);

@@ -1,7 +1,7 @@
 using System.Globalization;
 using RefConv.Kernels;
 
-namespace RefConv.Bench.Peers;
+namespace RefConv.Bench;
 
 /// <summary>Where the time of our side's step goes: kernels and kinds by share, parts of the step, and what is spent outside kernels.</summary>
 internal static class KernelProfile
@@ -24,10 +24,10 @@ internal static class KernelProfile
     /// <param name="threads">0 for all cores.</param>
     /// <param name="steps">Steps to run; medians are over the faster half of them, the less disturbed one.</param>
     /// <param name="byShape">A line for every geometry.</param>
-    public static void Print(PeerCase row, string form, int threads, int steps, bool byShape)
+    public static void Print(ModelCase row, string form, int threads, int steps, bool byShape)
     {
         using var device = new ProfilingDevice(new CpuDevice(threads));
-        using var engine = new OwnEngine(row, form, device);
+        using var engine = new OwnModel(row, form, device);
         var phase = Phase.Forward;
         Dictionary<Key, Sum> current = [];
         engine.OnPhase = p => phase = p;
@@ -40,9 +40,9 @@ internal static class KernelProfile
             sum.Flops += call.Flops;
             sum.Bytes += 4.0 * call.Elements;
         };
-        OwnEngine.WarmUp(engine.Run);
+        WarmUp.Own(engine.Run);
         List<(double Wall, Dictionary<Key, Sum> Sums)> profile = [];
-        var load = OtherLoad.Start();
+        var load = OtherLoad.Start([]);
         for (int i = 0; i < steps; i++)
         {
             current = [];

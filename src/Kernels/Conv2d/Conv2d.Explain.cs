@@ -1,0 +1,113 @@
+namespace RefConv.Kernels;
+
+/// <summary>The three computations of a convolution layer.</summary>
+public enum Conv2dDirection
+{
+    /// <summary>y from x and w.</summary>
+    Forward,
+
+    /// <summary>dx from dy and w.</summary>
+    InputGradient,
+
+    /// <summary>dw from x and dy.</summary>
+    WeightGradient,
+}
+
+public sealed unsafe partial class CpuDevice
+{
+    /// <summary>Says in words which algorithm serves a convolution here, and how the work is cut: for people who wonder about a timing.</summary>
+    /// <param name="g">Shape.</param>
+    /// <param name="direction">Which of the three computations.</param>
+    public string Explain(in Conv2dGeometry g, Conv2dDirection direction) => ((CpuKernels)Kernels).Explain(g, direction);
+}
+
+/// <remarks>What is said here comes from the functions that cut the work, where they can be asked; the rest follows their conditions.</remarks>
+internal sealed unsafe partial class CpuKernels
+{
+    /// <summary>See <see cref="CpuDevice.Explain"/>.</summary>
+    internal string Explain(in Conv2dGeometry g, Conv2dDirection direction)
+    {
+        if (g.OutputLength == 0 || g.InputLength == 0) return "nothing to do";
+        if (g.IsDepthwise) return direction == Conv2dDirection.WeightGradient ? ExplainDepthwiseWeightGradient(g) : ExplainDepthwise(g, direction);
+        using var taps = TapScratch(g);
+        var tap = (Tap*)taps.Pointer;
+        switch (direction)
+        {
+            case Conv2dDirection.Forward:
+                return "gathered product: " + ExplainGather(PixelMap.Forward(g, tap), g.Groups);
+            case Conv2dDirection.WeightGradient:
+                return "outer products: " + ExplainOuter(PixelMap.Forward(g, tap), g.Groups);
+        }
+        int phasesH = Math.Min(g.StrideH, g.H), phasesW = Math.Min(g.StrideW, g.W);
+        string phases = phasesH * phasesW == 1 ? "" : $"one for each of the {phasesH}×{phasesW} remainders of the stride, the first: ";
+        return "gathered product over dy: " + phases + ExplainGather(PixelMap.InputGradient(g, 0, 0, tap), g.Groups);
+    }
+
+    private static string ExplainGather(in PixelMap map, int groups)
+    {
+        if (map.Points == 0) return "no points";
+        int wide = 2 * Simd.MaxWidth, panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        var plan = new GatherPlan
+        {
+            Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
+            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
+        };
+        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
+        long sum = (long)map.Taps * plan.Depth;
+        Cut(ref plan, map.Points * sum * map.TargetC);
+        return $"{map.Points}×{sum} by {sum}×{plan.Width}{Groups(groups)}, {Rows(plan.Windows, map)}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Width)}, "
+            + $"cut into {plan.RowBlocks} blocks of {plan.RowsPerBlock} points × {plan.ColumnBlocks} of {Pieces(plan.Panels, plan.ColumnBlocks)} panels";
+    }
+
+    private static string ExplainOuter(in PixelMap map, int groups)
+    {
+        if (map.Points == 0) return "no points";
+        int wide = 2 * Simd.MaxWidth, panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        var plan = new OuterPlan
+        {
+            Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
+            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
+        };
+        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
+        plan.Rows = map.Taps * plan.Depth;
+        plan.RowsPerTap = plan.Windows ? plan.Rows : plan.Depth;
+        plan.ResultFloats = (long)plan.Rows * map.TargetC;
+        Cut(ref plan, map.Points * plan.ResultFloats);
+        string x = plan.PackX ? "x packed" : Rows(plan.Windows, map);
+        return $"{plan.Rows}×{plan.Width}{Groups(groups)} summed over {map.Points} points, {x}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Width)}, "
+            + $"{plan.Chunks} chunks of {plan.ChunkPoints} points, cut into {plan.PointSplits} parts of the points × {plan.RowBlocks} of the rows × {plan.ColumnBlocks} of the columns";
+    }
+
+    private static string ExplainDepthwise(in Conv2dGeometry g, Conv2dDirection direction)
+    {
+        // Of a strided gradient every phase is a stride-1 correlation with the taps of that phase, which is swept where those are 3×3 or 5 or 7 columns.
+        bool gradient = direction == Conv2dDirection.InputGradient, phased = gradient && (g.StrideH > 1 || g.StrideW > 1);
+        if (phased) return $"depthwise in {g.StrideH * g.StrideW} phases of the stride, each a correlation of dy with its own taps of the {g.R}×{g.S}, {Lanes(g)}";
+        int left = gradient ? g.S - 1 - g.PadLeft : g.PadLeft;
+        bool sweep = g is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 } && left < g.S && ((g.S == 3 && g.R == 3) || g.S is 5 or 7);
+        return sweep ? $"depthwise sweep {g.R}×{g.S}, two rows of the result at a time, {Lanes(g)}" : $"depthwise gather {g.R}×{g.S}, {Lanes(g)}";
+    }
+
+    private static string ExplainDepthwiseWeightGradient(in Conv2dGeometry g)
+    {
+        bool plain = g is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 };
+        string how = plain && g is { R: 3, S: 3 } ? "sweep 3×3, all nine sums at once"
+            : plain && g.S is 5 or 7 ? $"sweep {g.R}×{g.S}, two kernel rows at a time"
+            : $"nine taps at a time of the {g.R}×{g.S}";
+        return $"depthwise {how}, bands of {Math.Min(g.P, WeightGradientRows(g))} rows, {Lanes(g)}";
+    }
+
+    private static string Rows(bool windows, in PixelMap map) => windows ? "windows copied side by side" : map.Taps == 1 ? "rows read where they lie" : $"rows of {map.Taps} taps through pointers";
+
+    private static string Groups(int groups) => groups == 1 ? "" : $" in each of {groups} groups";
+
+    /// <summary>Columns of the tiles: two vectors, and what is left over at the edge.</summary>
+    private static string TileColumns(int width)
+    {
+        int wide = 2 * Simd.MaxWidth, rest = width % wide;
+        return width < wide ? $"{width}" : rest == 0 ? $"{wide}" : $"{wide} (the last {rest})";
+    }
+
+    private static string Lanes(in Conv2dGeometry g) =>
+        g.C % Simd.MaxWidth == 0 ? $"{Simd.MaxWidth} channels a vector" : $"{Math.Min(g.C, BlockWidth(g.C))} channels a vector and narrower ones for the rest of {g.C}";
+}
