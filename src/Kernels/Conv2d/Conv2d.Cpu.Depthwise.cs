@@ -54,7 +54,19 @@ internal sealed unsafe partial class CpuKernels
 
         public readonly int Taps => R * S;
 
-        public readonly void Block<V>(int image, int row, int end, int j) where V : unmanaged => PassBlock<V>(this, image, row, end, j);
+        /// <summary>What follows the convolution, done to a block while it is in the caches.</summary>
+        public TileFinish Finish;
+
+        /// <summary>[images][bands][<see cref="ColumnMoments.Rows"/>][C], or null; bands have BandRows rows.</summary>
+        public float* Moments;
+        public int Bands, BandRows;
+
+        public readonly void Block<V>(int image, int row, int end, int j) where V : unmanaged
+        {
+            PassBlock<V>(this, image, row, end, j);
+            if (Finish.ChangesValues) FinishBlock<V>(this, image, row, end, j);
+            if (Moments != null) BlockMoments<V>(this, image, row, end, j);
+        }
 
         /// <summary>Row of the source that tap row r of target row y reads (channel j on), or zeros.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -65,7 +77,7 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    private void DepthwiseForward(in Conv2dGeometry g, float* x, float* w, float* b, float* y)
+    private void DepthwiseForward(in Conv2dGeometry g, float* x, float* w, float* b, float* y, float* moments, TileFinish finish = default, bool accumulate = false)
     {
         using var memory = DepthwiseScratch(g.WeightLength, (long)g.W * g.C, out float* packed, out float* zeros);
         var pass = new DepthwisePass
@@ -74,10 +86,15 @@ internal sealed unsafe partial class CpuKernels
             SourceH = g.H, SourceW = g.W, TargetH = g.P, TargetW = g.Q, R = g.R, S = g.S,
             TargetImage = (nint)g.P * g.Q * g.C, TargetRow = (nint)g.Q * g.C, TargetColumn = g.C,
             StrideH = g.StrideH, StrideW = g.StrideW, DilationH = g.DilationH, DilationW = g.DilationW, PadTop = g.PadTop, PadLeft = g.PadLeft,
-            StepR = 1, StepS = 1,
+            StepR = 1, StepS = 1, Finish = finish, Accumulate = accumulate,
         };
         PackDepthwise(pass, w, g.S);
-        RunDepthwise(pass, g.N, g.P, g.C, g.Macs);
+        var cut = DepthwiseCut.Of(g.N, g.P, g.C, g.Macs);
+        (pass.Bands, pass.BandRows) = (Pieces(g.P, cut.Rows), cut.Rows);
+        using var sums = _device.Scratch(moments == null ? 0 : (long)g.N * pass.Bands * ColumnMoments.Rows * g.C);
+        pass.Moments = moments == null ? null : sums.Pointer;
+        RunDepthwise(pass, g.N, g.P, g.C, cut);
+        if (moments != null) AddMoments(pass, g.N, moments);
     }
 
     private void DepthwiseInputGradient(in Conv2dGeometry g, float* dy, float* w, float* dx, bool accumulate)
@@ -91,7 +108,7 @@ internal sealed unsafe partial class CpuKernels
                 PadTop = g.PadTop, PadLeft = g.PadLeft, Accumulate = accumulate,
             };
             PackDepthwise(new DepthwisePass { Weights = packed, C = g.C, R = g.R, S = g.S, StepR = 1, StepS = 1 }, w, g.S);
-            RunDepthwise(spread, g.N, spread.Pairs, g.C, g.Macs);
+            RunDepthwise(spread, g.N, spread.Pairs, g.C, DepthwiseCut.Of(g.N, spread.Pairs, g.C, g.Macs));
             return;
         }
         float* weights = packed;
@@ -110,7 +127,7 @@ internal sealed unsafe partial class CpuKernels
             };
             PackDepthwise(pass, w, g.S);
             weights += (nint)pass.Taps * g.C;
-            RunDepthwise(pass, g.N, rows.Count, g.C, (long)g.N * rows.Count * columns.Count * pass.Taps * g.C);
+            RunDepthwise(pass, g.N, rows.Count, g.C, DepthwiseCut.Of(g.N, rows.Count, g.C, (long)g.N * rows.Count * columns.Count * pass.Taps * g.C));
         }
     }
 
@@ -192,22 +209,29 @@ internal sealed unsafe partial class CpuKernels
         void Block<V>(int image, int row, int end, int j) where V : unmanaged;
     }
 
-    /// <summary>
-    /// Cuts a computation over images, bands of rows and, for few rows, channels; the cut depends on the shape alone.
-    /// </summary>
-    private void RunDepthwise<TBand>(TBand band, int images, int rows, int c, long macs) where TBand : struct, IDepthwiseBand
+    /// <summary>How a computation is cut over images, bands of rows and, for few rows, channels: by the shape alone.</summary>
+    /// <param name="Images">Images of a piece.</param>
+    /// <param name="Rows">Rows of a band.</param>
+    /// <param name="Channels">Channels of a piece.</param>
+    private readonly record struct DepthwiseCut(int Images, int Rows, int Channels)
+    {
+        public static DepthwiseCut Of(int images, int rows, int c, long macs)
+        {
+            if (rows == 0 || images == 0 || c == 0) return new(1, 1, 1);
+            long imageMacs = Math.Max(1, macs / images), target = Math.Max(1, macs / DepthwisePieces(macs));
+            int together = (int)Math.Clamp(target / imageMacs, 1, images);
+            int height = (int)Math.Clamp(target * rows / imageMacs, 1, rows);
+            height = Math.Min(rows, (height + 1) & ~1);
+            // With few rows to share out, channels are shared too, 64 at a time or more (a whole number of vectors).
+            int channelPieces = Math.Clamp((int)(DepthwisePieces(macs) / (Pieces(rows, height) * Pieces(images, together))), 1, Math.Max(1, c / 64));
+            return new(together, height, (Pieces(c, channelPieces) + 15) & ~15);
+        }
+    }
+
+    private void RunDepthwise<TBand>(TBand band, int images, int rows, int c, DepthwiseCut cut) where TBand : struct, IDepthwiseBand
     {
         if (rows == 0 || images == 0 || c == 0) return;
-        long imageMacs = Math.Max(1, macs / images), target = Math.Max(1, macs / DepthwisePieces(macs));
-        int together = (int)Math.Clamp(target / imageMacs, 1, images);
-        int height = (int)Math.Clamp(target * rows / imageMacs, 1, rows);
-        height = Math.Min(rows, (height + 1) & ~1);
-        int bands = Pieces(rows, height), groups = Pieces(images, together);
-        // With few rows to share out, channels are shared too, 64 at a time or more (a whole number of vectors).
-        int channelPieces = Math.Clamp((int)(DepthwisePieces(macs) / (bands * groups)), 1, Math.Max(1, c / 64));
-        int channels = (Pieces(c, channelPieces) + 15) & ~15;
-        channelPieces = Pieces(c, channels);
-        int items = bands * groups * channelPieces;
+        int bands = Pieces(rows, cut.Rows), channelPieces = Pieces(c, cut.Channels), items = bands * Pieces(images, cut.Images) * channelPieces;
         if (items == 1)
         {
             for (int image = 0; image < images; image++) DepthwiseBand(band, image, 0, rows, 0, c);
@@ -215,9 +239,9 @@ internal sealed unsafe partial class CpuKernels
         }
         _device.Parallel(items, (item, _) =>
         {
-            int c0 = item % channelPieces * channels, row = item / channelPieces % bands * height;
-            int image = item / channelPieces / bands * together, end = Math.Min(images, image + together);
-            for (; image < end; image++) DepthwiseBand(band, image, row, Math.Min(rows, row + height), c0, Math.Min(c, c0 + channels));
+            int c0 = item % channelPieces * cut.Channels, row = item / channelPieces % bands * cut.Rows;
+            int image = item / channelPieces / bands * cut.Images, end = Math.Min(images, image + cut.Images);
+            for (; image < end; image++) DepthwiseBand(band, image, row, Math.Min(rows, row + cut.Rows), c0, Math.Min(c, c0 + cut.Channels));
         });
     }
 

@@ -7,7 +7,7 @@ internal sealed unsafe partial class CpuKernels
 {
     public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy)
     {
-        if (g.IsDepthwise) return new CpuPackedConv2d(_device, g, PackedKind.AsItIs, CopyOf(w));
+        if (g.IsDepthwise) return new CpuPackedConv2d(_device, g, PackedKind.Depthwise, CopyOf(w));
         return Simd.MaxWidth switch
         {
             16 => PackDense<Vector512<float>>(g, w, accuracy),
@@ -21,23 +21,36 @@ internal sealed unsafe partial class CpuKernels
     {
         var packed = (CpuPackedConv2d)w;
         if (w.Geometry.OutputLength == 0) return;
-        if (packed.Kind == PackedKind.AsItIs)
+        if (packed.Kind == PackedKind.SmallGroups)
         {
-            PlainPacked(packed, activation, x, b, residual, y);
+            SmallGroupsPacked(packed, activation, x, b, residual, y);
+            return;
+        }
+        // Where the residual lies in y itself, the sums start from it: parts of a long sum are kept in y, and would overwrite it.
+        bool inPlace = residual == y;
+        var finish = new TileFinish
+        {
+            Activation = activation,
+            HasResidual = !residual.IsEmpty && !inPlace,
+            Residual = residual.IsEmpty ? 0 : (nint)(P(residual) - P(y)),
+        };
+        if (packed.Kind == PackedKind.Depthwise)
+        {
+            DepthwiseForward(w.Geometry, P(x), packed.Weights, P(b), P(y), moments: null, finish, accumulate: inPlace);
             return;
         }
         switch (Simd.MaxWidth)
         {
-            case 16: DensePacked<Vector512<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
-            case 8: DensePacked<Vector256<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
-            case 4: DensePacked<Vector128<float>>(packed, activation, P(x), P(b), P(residual), P(y)); break;
-            default: DensePacked<float>(packed, activation, P(x), P(b), P(residual), P(y)); break;
+            case 16: DensePacked<Vector512<float>>(packed, P(x), P(b), P(y), finish, inPlace); break;
+            case 8: DensePacked<Vector256<float>>(packed, P(x), P(b), P(y), finish, inPlace); break;
+            case 4: DensePacked<Vector128<float>>(packed, P(x), P(b), P(y), finish, inPlace); break;
+            default: DensePacked<float>(packed, P(x), P(b), P(y), finish, inPlace); break;
         }
     }
 
     private CpuPackedConv2d PackDense<V>(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy) where V : unmanaged
     {
-        if (GroupedFits<V>(g.GroupC, g.GroupK)) return new CpuPackedConv2d(_device, g, PackedKind.AsItIs, CopyOf(w));
+        if (GroupedFits<V>(g.GroupC, g.GroupK)) return new CpuPackedConv2d(_device, g, PackedKind.SmallGroups, CopyOf(w));
         if (accuracy == Conv2dAccuracy.Fast && WinogradFits(g))
         {
             var transformed = _device.Rent(WinogradPackedLength<V>(g));
@@ -51,17 +64,9 @@ internal sealed unsafe partial class CpuKernels
         return new CpuPackedConv2d(_device, g, PackedKind.Panels, panels);
     }
 
-    private void DensePacked<V>(CpuPackedConv2d w, ActivationKind activation, float* x, float* b, float* residual, float* y) where V : unmanaged
+    private void DensePacked<V>(CpuPackedConv2d w, float* x, float* b, float* y, TileFinish finish, bool inPlace) where V : unmanaged
     {
         var g = w.Geometry;
-        // Where the residual lies in y itself, the sums start from it: parts of a long sum are kept in y, and would overwrite it.
-        bool inPlace = residual == y;
-        var finish = new TileFinish
-        {
-            Activation = activation,
-            HasResidual = residual != null && !inPlace,
-            Residual = residual == null ? 0 : (nint)(residual - y),
-        };
         if (w.Kind == PackedKind.Winograd)
         {
             WinogradForward<V>(g, x, w.Weights, b, y, finish, accumulate: inPlace);
@@ -72,8 +77,8 @@ internal sealed unsafe partial class CpuKernels
         GatherPacked<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w.Weights, b, y, accumulate: inPlace, finish, moments: null);
     }
 
-    /// <summary>Depthwise and small groups, whose few weights are brought into order on the way.</summary>
-    private void PlainPacked(CpuPackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y)
+    /// <summary>Small groups, whose few weights are brought into order on the way.</summary>
+    private void SmallGroupsPacked(CpuPackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y)
     {
         bool inPlace = residual == y;
         using var copy = _device.Rent(inPlace ? w.Geometry.OutputLength : 0);
@@ -92,8 +97,11 @@ internal sealed unsafe partial class CpuKernels
 
     private enum PackedKind
     {
-        /// <summary>[R, S, C/g, K]: too few to be worth packing ahead.</summary>
-        AsItIs,
+        /// <summary>[R, S, C], as they are: too few to be worth packing ahead.</summary>
+        Depthwise,
+
+        /// <summary>[R, S, C/g, K], as they are.</summary>
+        SmallGroups,
 
         /// <summary>Panels of the gathered product.</summary>
         Panels,
@@ -117,7 +125,8 @@ internal sealed unsafe partial class CpuKernels
         {
             PackedKind.Winograd => "Winograd F(4×4, 3×3)",
             PackedKind.Panels => Geometry.IsPointwise ? "matrix product" : "gathered product",
-            _ => Geometry.IsDepthwise ? "depthwise" : "small groups",
+            PackedKind.Depthwise => "depthwise",
+            _ => "small groups",
         };
 
         public override long Bytes => memory.Length * sizeof(float);

@@ -14,8 +14,7 @@ internal sealed unsafe partial class CpuKernels
     {
         if (g.IsDepthwise)
         {
-            DepthwiseForward(g, P(x), P(w), P(b), P(y));
-            if (!moments.IsEmpty) WriteMoments(P(y), (long)g.N * g.P * g.Q, g.K, P(moments));
+            DepthwiseForward(g, P(x), P(w), P(b), P(y), P(moments));
             return;
         }
         switch (Simd.MaxWidth)
