@@ -155,7 +155,9 @@ internal sealed unsafe partial class CpuKernels
     private static void Cut(ref GatherPlan plan, long macs)
     {
         int points = plan.Map.Points;
-        int wanted = (int)Math.Clamp(macs >> 20, 1, 64);
+        // With few points (a classifier's one row) the weights are read for little work: then memory counts, which several threads read faster.
+        long weights = (long)plan.Map.Taps * plan.Depth * plan.Map.TargetC;
+        int wanted = (int)Math.Clamp(Math.Max(macs >> 20, weights >> 16), 1, 64);
         int size = Pieces(points, 96) >= wanted ? 96 : 48;
         int blocks = Math.Max(1, (points + (size / 2)) / size);
         plan.RowsPerBlock = Pieces(Pieces(points, blocks), Tiles.MaxRows) * Tiles.MaxRows;
@@ -240,7 +242,8 @@ internal sealed unsafe partial class CpuKernels
                 float* start = block == 0 && !plan.Accumulate ? panelStart : null;
                 bool last = block == plan.Blocks - 1, moments = last && plan.Finish.Moments != null;
                 // What is written past the caches cannot be read again cheaply: its moments are taken tile by tile.
-                bool finish = last && (plan.Finish.ChangesValues || (moments && plan.Stream));
+                var activation = last && plan.Finish.IsPlainActivation ? plan.Finish.Activation : ActivationKind.Identity;
+                bool finish = last && ((plan.Finish.ChangesValues && !plan.Finish.IsPlainActivation) || (moments && plan.Stream));
                 for (int m = firstRow, rows; m < lastRow; m += rows)
                 {
                     rows = Tiles.NextRows(lastRow - m);
@@ -249,7 +252,7 @@ internal sealed unsafe partial class CpuKernels
                     {
                         Tiles.Gather<V>(
                             source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b,
-                            target + m, targetOffset, start, rows, columns, plan.Stream);
+                            target + m, targetOffset, start, rows, columns, plan.Stream, activation);
                         continue;
                     }
                     if (start == null) Tiles.LoadRows<V>(target + m, targetOffset, scratch, rows, columns);

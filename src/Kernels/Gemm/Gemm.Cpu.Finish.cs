@@ -20,6 +20,9 @@ internal unsafe struct TileFinish
     /// <summary>[row blocks][panels][<see cref="ColumnMoments.Rows"/>][panel width], or null.</summary>
     public float* Moments;
 
+    /// <summary>An activation that tiles apply in registers, and nothing else.</summary>
+    public readonly bool IsPlainActivation => !HasResidual && !AddBias && (Activation is ActivationKind.ReLU or ActivationKind.ReLU6);
+
     /// <summary>Values change. If not, tiles go straight from registers to the target.</summary>
     public readonly bool ChangesValues => Activation != ActivationKind.Identity || HasResidual || AddBias;
 }

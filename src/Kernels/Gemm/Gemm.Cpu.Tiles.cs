@@ -44,16 +44,37 @@ internal static unsafe partial class Tiles
     /// <param name="rows">Rows of the tile, 1 to 6.</param>
     /// <param name="columns">Valid columns: the last panel of a matrix may be narrower than its vectors.</param>
     /// <param name="stream">Write around the caches; c must be aligned to vectors.</param>
+    /// <param name="activation">Applied to the finished sums: Identity, ReLU or ReLU6.</param>
     public static void Gather<V>(
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b,
+        float** c, nint cOffset, float* start, int rows, int columns, bool stream, ActivationKind activation = ActivationKind.Identity)
+        where V : unmanaged
+    {
+        switch (activation)
+        {
+            case ActivationKind.ReLU:
+                Gather<V, CpuKernels.ReLUFunction>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                break;
+            case ActivationKind.ReLU6:
+                Gather<V, CpuKernels.ReLU6Function>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                break;
+            default:
+                Gather<V, CpuKernels.IdentityFunction>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                break;
+        }
+    }
+
+    private static void Gather<V, F>(
         float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b,
         float** c, nint cOffset, float* start, int rows, int columns, bool stream)
         where V : unmanaged
+        where F : struct, IElementFunction
     {
         int vectors = (columns + Simd.Width<V>() - 1) / Simd.Width<V>();
         if (columns == vectors * Simd.Width<V>())
         {
-            if (stream) GatherFull<V, Streamed>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
-            else GatherFull<V, Cached>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            if (stream) GatherFull<V, Activated<Streamed, F>>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            else GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
             return;
         }
         // The tail: whole vectors would write beyond the row. Compute in a tile on the stack and move only the valid columns.
@@ -65,7 +86,7 @@ internal static unsafe partial class Tiles
             tileRows[r] = tile + (r * width);
             if (start == null) Copy(c[r] + cOffset, tileRows[r], columns);
         }
-        GatherFull<V, Cached>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
+        GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
         for (int r = 0; r < rows; r++) Copy(tileRows[r], c[r] + cOffset, columns);
     }
 
@@ -110,37 +131,37 @@ internal static unsafe partial class Tiles
         for (; i < count; i++) to[i] = from[i];
     }
 
-    private static void GatherFull<V, TStore>(
+    private static void GatherFull<V, TTarget>(
         float** a, int aStride, Segment* s, int n, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
         where V : unmanaged
-        where TStore : struct, IStore
+        where TTarget : struct, ITarget
     {
         switch ((rows * 4) + vectors - 1)
         {
-            case 4: GatherTile<V, TStore, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 5: GatherTile<V, TStore, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 6: GatherTile<V, TStore, One, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 7: GatherTile<V, TStore, One, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 8: GatherTile<V, TStore, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 9: GatherTile<V, TStore, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 10: GatherTile<V, TStore, Two, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 11: GatherTile<V, TStore, Two, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 12: GatherTile<V, TStore, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 13: GatherTile<V, TStore, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 14: GatherTile<V, TStore, Three, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 15: GatherTile<V, TStore, Three, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 16: GatherTile<V, TStore, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 17: GatherTile<V, TStore, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 18: GatherTile<V, TStore, Four, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 19: GatherTile<V, TStore, Four, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 20: GatherTile<V, TStore, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 21: GatherTile<V, TStore, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 22: GatherTile<V, TStore, Five, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 23: GatherTile<V, TStore, Five, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 24: GatherTile<V, TStore, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 25: GatherTile<V, TStore, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 26: GatherTile<V, TStore, Six, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            default: GatherTile<V, TStore, Six, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 4: GatherTile<V, TTarget, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 5: GatherTile<V, TTarget, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 6: GatherTile<V, TTarget, One, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 7: GatherTile<V, TTarget, One, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 8: GatherTile<V, TTarget, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 9: GatherTile<V, TTarget, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 10: GatherTile<V, TTarget, Two, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 11: GatherTile<V, TTarget, Two, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 12: GatherTile<V, TTarget, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 13: GatherTile<V, TTarget, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 14: GatherTile<V, TTarget, Three, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 15: GatherTile<V, TTarget, Three, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 16: GatherTile<V, TTarget, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 17: GatherTile<V, TTarget, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 18: GatherTile<V, TTarget, Four, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 19: GatherTile<V, TTarget, Four, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 20: GatherTile<V, TTarget, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 21: GatherTile<V, TTarget, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 22: GatherTile<V, TTarget, Five, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 23: GatherTile<V, TTarget, Five, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 24: GatherTile<V, TTarget, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 25: GatherTile<V, TTarget, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 26: GatherTile<V, TTarget, Six, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            default: GatherTile<V, TTarget, Six, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
         }
     }
 
@@ -148,10 +169,10 @@ internal static unsafe partial class Tiles
     // Keep these methods free of branches at run time around the vectors: one more way out of the method, and the compiler
     // no longer holds the sums in registers (measured: four times slower). What varies is a type parameter.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void GatherTile<V, TStore, TRows, TVectors>(
+    private static void GatherTile<V, TTarget, TRows, TVectors>(
         float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start)
         where V : unmanaged
-        where TStore : struct, IStore
+        where TTarget : struct, ITarget
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
     {
@@ -203,12 +224,12 @@ internal static unsafe partial class Tiles
                 b += TVectors.Value * w;
             }
         }
-        TStore.Store(c[0] + cOffset, c00); if (two) TStore.Store(c[0] + cOffset + w, c01); if (three) TStore.Store(c[0] + cOffset + (2 * w), c02); if (four) TStore.Store(c[0] + cOffset + (3 * w), c03);
-        if (TRows.Value > 1) { TStore.Store(c[1] + cOffset, c10); if (two) TStore.Store(c[1] + cOffset + w, c11); if (three) TStore.Store(c[1] + cOffset + (2 * w), c12); if (four) TStore.Store(c[1] + cOffset + (3 * w), c13); }
-        if (TRows.Value > 2) { TStore.Store(c[2] + cOffset, c20); if (two) TStore.Store(c[2] + cOffset + w, c21); if (three) TStore.Store(c[2] + cOffset + (2 * w), c22); if (four) TStore.Store(c[2] + cOffset + (3 * w), c23); }
-        if (TRows.Value > 3) { TStore.Store(c[3] + cOffset, c30); if (two) TStore.Store(c[3] + cOffset + w, c31); if (three) TStore.Store(c[3] + cOffset + (2 * w), c32); if (four) TStore.Store(c[3] + cOffset + (3 * w), c33); }
-        if (TRows.Value > 4) { TStore.Store(c[4] + cOffset, c40); if (two) TStore.Store(c[4] + cOffset + w, c41); if (three) TStore.Store(c[4] + cOffset + (2 * w), c42); if (four) TStore.Store(c[4] + cOffset + (3 * w), c43); }
-        if (TRows.Value > 5) { TStore.Store(c[5] + cOffset, c50); if (two) TStore.Store(c[5] + cOffset + w, c51); if (three) TStore.Store(c[5] + cOffset + (2 * w), c52); if (four) TStore.Store(c[5] + cOffset + (3 * w), c53); }
+        TTarget.Put(c[0] + cOffset, c00); if (two) TTarget.Put(c[0] + cOffset + w, c01); if (three) TTarget.Put(c[0] + cOffset + (2 * w), c02); if (four) TTarget.Put(c[0] + cOffset + (3 * w), c03);
+        if (TRows.Value > 1) { TTarget.Put(c[1] + cOffset, c10); if (two) TTarget.Put(c[1] + cOffset + w, c11); if (three) TTarget.Put(c[1] + cOffset + (2 * w), c12); if (four) TTarget.Put(c[1] + cOffset + (3 * w), c13); }
+        if (TRows.Value > 2) { TTarget.Put(c[2] + cOffset, c20); if (two) TTarget.Put(c[2] + cOffset + w, c21); if (three) TTarget.Put(c[2] + cOffset + (2 * w), c22); if (four) TTarget.Put(c[2] + cOffset + (3 * w), c23); }
+        if (TRows.Value > 3) { TTarget.Put(c[3] + cOffset, c30); if (two) TTarget.Put(c[3] + cOffset + w, c31); if (three) TTarget.Put(c[3] + cOffset + (2 * w), c32); if (four) TTarget.Put(c[3] + cOffset + (3 * w), c33); }
+        if (TRows.Value > 4) { TTarget.Put(c[4] + cOffset, c40); if (two) TTarget.Put(c[4] + cOffset + w, c41); if (three) TTarget.Put(c[4] + cOffset + (2 * w), c42); if (four) TTarget.Put(c[4] + cOffset + (3 * w), c43); }
+        if (TRows.Value > 5) { TTarget.Put(c[5] + cOffset, c50); if (two) TTarget.Put(c[5] + cOffset + w, c51); if (three) TTarget.Put(c[5] + cOffset + (2 * w), c52); if (four) TTarget.Put(c[5] + cOffset + (3 * w), c53); }
     }
 
     private static void OuterFull<V>(
@@ -291,21 +312,13 @@ internal static unsafe partial class Tiles
         if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); if (three) Simd.Store(row5 + (2 * w), c52); if (four) Simd.Store(row5 + (3 * w), c53); }
     }
 
-    private interface IStore
-    {
-        static abstract void Store<V>(float* p, V v) where V : unmanaged;
-    }
-
-    private readonly struct Cached : IStore
+    /// <summary>Puts F of the sums where TTarget says.</summary>
+    private readonly struct Activated<TTarget, F> : ITarget
+        where TTarget : struct, ITarget
+        where F : struct, IElementFunction
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store<V>(float* p, V v) where V : unmanaged => Simd.Store(p, v);
-    }
-
-    private readonly struct Streamed : IStore
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Store<V>(float* p, V v) where V : unmanaged => Simd.StoreStreamed(p, v);
+        public static void Put<V>(float* p, V v) where V : unmanaged => TTarget.Put(p, default(F).Apply(v));
     }
 
     private interface ITileSize
