@@ -16,6 +16,9 @@ internal sealed record LayerCase(string Layer, Conv2dGeometry Geometry, Conv2dDi
     /// <inheritdoc/>
     public override double Weight => 1;
 
+    /// <summary>As in inference: weights packed before the clock runs, and <see cref="Conv2dAccuracy.Fast"/>.</summary>
+    public bool Packed => Class == CaseClass.Winograd;
+
     /// <summary>Multiply and add counted as two, those on padding included.</summary>
     public double Flops => 2.0 * Geometry.Macs;
 
@@ -96,7 +99,7 @@ internal sealed record LayerCase(string Layer, Conv2dGeometry Geometry, Conv2dDi
             };
             foreach (var direction in Enum.GetValues<Conv2dDirection>()) yield return new LayerCase(shape.Name, g, direction, ClassOf(g, direction));
             if (g is { Groups: 1, R: 3, StrideH: 1 })
-                yield return new LayerCase(shape.Name, g, Conv2dDirection.Forward, CaseClass.Winograd) { Unavailable = "the device has no setting for Winograd yet" };
+                yield return new LayerCase(shape.Name, g, Conv2dDirection.Forward, CaseClass.Winograd);
         }
     }
 

@@ -66,8 +66,9 @@ internal static class ChildProcess
         using var device = new CpuDevice(threads);
         using var net = ModelFile.Load(model, device);
         net.Eval();
-        var bytes = File.ReadAllBytes(images);
-        float[] scores = net.Predict(MemoryMarshal.Cast<byte, float>(bytes), 1);
+        using var plan = net.Compile();
+        using var x = Tensor.From(device, MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(images)), plan.InputShape);
+        float[] scores = plan.Run(x).ToArray();
         return new JsonObject { ["scores"] = new JsonArray([.. scores.Take(10).Select(v => (JsonNode)v)]) };
     }
 

@@ -8,6 +8,7 @@ internal sealed class OwnLayer : IDisposable
     private readonly Device _device;
     private readonly Conv2dGeometry _g;
     private readonly DeviceBuffer _x, _w, _dy, _y, _dx, _dw;
+    private PackedConv2d? _packed;
 
     public OwnLayer(Device device, in Conv2dGeometry g)
     {
@@ -35,27 +36,35 @@ internal sealed class OwnLayer : IDisposable
     }
 
     /// <summary>The result of a direction, computed now, in our order of elements.</summary>
-    public float[] Result(Conv2dDirection direction)
+    public float[] Result(Conv2dDirection direction, bool packed)
     {
-        Compute(direction);
+        Compute(direction, packed);
         return Read(direction switch { Conv2dDirection.Forward => _y, Conv2dDirection.InputGradient => _dx, _ => _dw });
     }
 
-    /// <summary>Computes a direction so many times; milliseconds of one.</summary>
-    public double Run(Conv2dDirection direction, int times)
+    /// <summary>Computes a direction so many times; milliseconds of one. Weights are packed before.</summary>
+    public double Run(Conv2dDirection direction, bool packed, int times)
     {
+        if (packed) _packed ??= _device.Kernels.Conv2dPack(_g, _w.View, Conv2dAccuracy.Fast);
         var clock = Clock.Start(_device.Threads);
-        for (int i = 0; i < times; i++) Compute(direction);
+        for (int i = 0; i < times; i++) Compute(direction, packed);
         return clock.Milliseconds / times;
     }
 
     public void Dispose()
     {
+        _packed?.Dispose();
         foreach (var buffer in (DeviceBuffer[])[_x, _w, _dy, _y, _dx, _dw]) buffer.Dispose();
     }
 
-    private void Compute(Conv2dDirection direction)
+    private void Compute(Conv2dDirection direction, bool packed)
     {
+        if (packed)
+        {
+            _packed ??= _device.Kernels.Conv2dPack(_g, _w.View, Conv2dAccuracy.Fast);
+            _device.Kernels.Conv2dPacked(_packed, ActivationKind.Identity, _x.View, default, default, _y.View);
+            return;
+        }
         switch (direction)
         {
             case Conv2dDirection.Forward: _device.Kernels.Conv2dForward(_g, _x.View, _w.View, default, _y.View); break;

@@ -33,6 +33,7 @@ internal sealed class OwnModel : IDisposable
     private readonly float[] _images, _labels;
     private readonly Tensor _x, _y;
     private readonly Sgd _optimizer;
+    private readonly InferencePlan? _plan;
     private long? _macs;
 
     public OwnModel(ModelCase row, string form, Device device)
@@ -48,7 +49,9 @@ internal sealed class OwnModel : IDisposable
         _x = Tensor.From(device, _images, shape);
         _y = Tensor.From(device, _labels, new Shape(row.Batch));
         _optimizer = new Sgd([new ParameterGroup([.. _model.NamedParameters().Where(p => p.Parameter.Trainable)], WeightDecay)], Momentum);
-        if (!row.Trains) SettleStatistics();
+        if (row.Trains) return;
+        SettleStatistics();
+        _plan = _model.Compile(row.Batch);
     }
 
     /// <summary>Operations of one step: multiply and add are two, and the backward pass counts as two forward passes.</summary>
@@ -56,7 +59,6 @@ internal sealed class OwnModel : IDisposable
 
     /// <summary>The model.</summary>
     public Model Model => _model;
-
 
     /// <summary>Told which part of a training step begins.</summary>
     public Action<Phase>? OnPhase { get; set; }
@@ -96,16 +98,15 @@ internal sealed class OwnModel : IDisposable
     /// </remarks>
     public Dictionary<string, CheckedValue> Check()
     {
-        using var model = (Model)_model.Clone();
-        foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
-            model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();
-        if (!_case.Trains)
+        if (_plan != null)
         {
-            using var inference = Tape.Inference();
-            double[] scores = model.Forward(_x).ToDoubleArray();
+            double[] scores = _plan.Run(_x).ToDoubleArray();
             double largest = scores.Max(Math.Abs);
             return scores.Select((v, i) => (v, i)).ToDictionary(s => $"score {s.i}", s => new CheckedValue(s.v, largest));
         }
+        using var model = (Model)_model.Clone();
+        foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
+            model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();
         using var tape = Tape.Train();
         var loss = tape.Retain(model.Forward(_x).CrossEntropy(_y));
         tape.Backward(loss);
@@ -133,6 +134,7 @@ internal sealed class OwnModel : IDisposable
 
     public void Dispose()
     {
+        _plan?.Dispose();
         _optimizer.Dispose();
         _model.Dispose();
         _x.Dispose();
@@ -142,10 +144,9 @@ internal sealed class OwnModel : IDisposable
     private void Step()
     {
         OnPhase?.Invoke(Phase.Forward);
-        if (!_case.Trains)
+        if (_plan != null)
         {
-            using var inference = Tape.Inference();
-            _model.Forward(_x);
+            _plan.Run(_x);
             return;
         }
         using var tape = Tape.Train();

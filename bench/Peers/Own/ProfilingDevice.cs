@@ -87,7 +87,7 @@ internal sealed class ProfilingDevice : Device
                 }
                 else if (i == 0)
                 {
-                    geometry = args[i];
+                    geometry = args[i] is PackedConv2d packed ? packed.Geometry : args[i];
                 }
             }
             long started = Stopwatch.GetTimestamp();

@@ -24,7 +24,7 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         CompileAhead();
         Load(row.Geometry);
         double? difference = peers.Torch is { } torch ? Compare(row, torch) : null;
-        var ours = new Contestant(row.Op, new Series("refconv"), null, times => _own!.Run(row.Direction, times));
+        var ours = new Contestant(row.Op, new Series("refconv"), null, times => _own!.Run(row.Direction, row.Packed, times));
         var theirs = _variants.Select(v => new Contestant(row.Op, new Series(v), CaseClass.PyTorch, times => peers.Torch!.Run(row.Op, v, times)));
         var rounds = new Rounds(peers.Workers, device.Threads, cancellation);
         var contestants = rounds.Prepare([ours, .. theirs], plan.SampleMs, WarmUpMs);
@@ -68,7 +68,7 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         torch.LayerResult(row.Op, file);
         var theirs = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(file));
         File.Delete(file);
-        float[] ours = _own!.Result(row.Direction);
+        float[] ours = _own!.Result(row.Direction, row.Packed);
         if (ours.Length != theirs.Length) throw new DisagreementException($"{row.Title}: the result has {ours.Length} elements here and {theirs.Length} in PyTorch.");
         double largest = 0, worst = 0;
         for (int i = 0; i < ours.Length; i++)
@@ -99,7 +99,8 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         foreach (var kind in kinds)
         {
             using var layer = new OwnLayer(device, kind);
-            foreach (var direction in Enum.GetValues<Conv2dDirection>()) layer.Run(direction, 40);
+            foreach (var direction in Enum.GetValues<Conv2dDirection>()) layer.Run(direction, packed: false, 40);
+            layer.Run(Conv2dDirection.Forward, packed: true, 40);
         }
         Thread.Sleep(200); // the compiler waits a tenth of a second for calls to stop coming
 

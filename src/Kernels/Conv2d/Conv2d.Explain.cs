@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RefConv.Kernels;
 
 /// <summary>The three computations of a convolution layer.</summary>
@@ -29,12 +31,19 @@ internal sealed unsafe partial class CpuKernels
     {
         if (g.OutputLength == 0 || g.InputLength == 0) return "nothing to do";
         if (g.IsDepthwise) return direction == Conv2dDirection.WeightGradient ? ExplainDepthwiseWeightGradient(g) : ExplainDepthwise(g, direction);
+        bool toInput = direction == Conv2dDirection.InputGradient;
+        if (SmallGroupsFit(toInput ? g.GroupK : g.GroupC, toInput ? g.GroupC : g.GroupK))
+            return $"small groups: {Simd.MaxWidth} channels of {Simd.MaxWidth / (toInput ? g.GroupC : g.GroupK)} groups in a vector, the source spread out to match";
+        bool fast = _device.ConvolutionAccuracy == Conv2dAccuracy.Fast;
+        if (fast && (toInput ? WinogradInputGradientFitsWithPacking(g) : direction == Conv2dDirection.Forward && WinogradFitsWithPacking(g)))
+            return "Winograd F(4×4, 3×3), weights transformed on the way";
         using var taps = TapScratch(g);
         var tap = (Tap*)taps.Pointer;
+        string inference = direction == Conv2dDirection.Forward && WinogradFits(g) ? " (in inference plans Winograd F(4×4, 3×3))" : "";
         switch (direction)
         {
             case Conv2dDirection.Forward:
-                return "gathered product: " + ExplainGather(PixelMap.Forward(g, tap), g.Groups);
+                return "gathered product: " + ExplainGather(PixelMap.Forward(g, tap), g.Groups) + inference;
             case Conv2dDirection.WeightGradient:
                 return "outer products: " + ExplainOuter(PixelMap.Forward(g, tap), g.Groups);
         }
@@ -43,10 +52,21 @@ internal sealed unsafe partial class CpuKernels
         return "gathered product over dy: " + phases + ExplainGather(PixelMap.InputGradient(g, 0, 0, tap), g.Groups);
     }
 
+    private static bool SmallGroupsFit(int depth, int width) => Simd.MaxWidth switch
+    {
+        16 => GroupedFits<Vector512<float>>(depth, width),
+        8 => GroupedFits<Vector256<float>>(depth, width),
+        4 => GroupedFits<Vector128<float>>(depth, width),
+        _ => GroupedFits<float>(depth, width),
+    };
+
+    /// <summary>Columns of a panel.</summary>
+    private static int ExplainPanel => Simd.MaxWidth * (Simd.MaxWidth == 16 ? Tiles.MaxVectors<Vector512<float>>() : Tiles.MaxVectors<Vector256<float>>());
+
     private static string ExplainGather(in PixelMap map, int groups)
     {
         if (map.Points == 0) return "no points";
-        int wide = 2 * Simd.MaxWidth, panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        int wide = ExplainPanel, panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new GatherPlan
         {
             Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
@@ -62,7 +82,7 @@ internal sealed unsafe partial class CpuKernels
     private static string ExplainOuter(in PixelMap map, int groups)
     {
         if (map.Points == 0) return "no points";
-        int wide = 2 * Simd.MaxWidth, panelsPerGroup = Pieces(map.TargetC / groups, wide);
+        int wide = ExplainPanel, panelsPerGroup = Pieces(map.TargetC / groups, wide);
         var plan = new OuterPlan
         {
             Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
@@ -80,31 +100,37 @@ internal sealed unsafe partial class CpuKernels
 
     private static string ExplainDepthwise(in Conv2dGeometry g, Conv2dDirection direction)
     {
-        // Of a strided gradient every phase is a stride-1 correlation with the taps of that phase, which is swept where those are 3×3 or 5 or 7 columns.
-        bool gradient = direction == Conv2dDirection.InputGradient, phased = gradient && (g.StrideH > 1 || g.StrideW > 1);
-        if (phased) return $"depthwise in {g.StrideH * g.StrideW} phases of the stride, each a correlation of dy with its own taps of the {g.R}×{g.S}, {Lanes(g)}";
-        int left = gradient ? g.S - 1 - g.PadLeft : g.PadLeft;
-        bool sweep = g is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 } && left < g.S && ((g.S == 3 && g.R == 3) || g.S is 5 or 7);
-        return sweep ? $"depthwise sweep {g.R}×{g.S}, two rows of the result at a time, {Lanes(g)}" : $"depthwise gather {g.R}×{g.S}, {Lanes(g)}";
+        bool gradient = direction == Conv2dDirection.InputGradient;
+        if (gradient && CanSpread(g)) return $"depthwise spread {g.R}×{g.S}: each pixel of dy once, to two rows and columns of the result at a time, {Lanes(g)}";
+        // Of another strided gradient every phase is a stride-1 correlation with the taps of that phase.
+        if (gradient && (g.StrideH > 1 || g.StrideW > 1))
+            return $"depthwise in {g.StrideH * g.StrideW} phases of the stride, each a correlation of dy with its own taps of the {g.R}×{g.S}, {Lanes(g)}";
+        int left = gradient ? ((g.S - 1) * g.DilationW) - g.PadLeft : g.PadLeft;
+        bool plain = g is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 };
+        string how = plain && left < g.S && ((g.S == 3 && g.R == 3) || g.S is 5 or 7) ? "sweep, two rows of the result at a time"
+            : CanSweepStrided(new DepthwisePass { StrideH = g.StrideH, StrideW = g.StrideW, DilationH = g.DilationH, DilationW = g.DilationW, PadLeft = left, R = g.R, S = g.S }) ? "strided sweep, two rows of the result at a time"
+            : g is { R: 3, S: 3 } ? "3×3 with the taps in registers"
+            : "gather";
+        return $"depthwise {g.R}×{g.S} {how}, {Lanes(g)}";
     }
 
     private static string ExplainDepthwiseWeightGradient(in Conv2dGeometry g)
     {
         bool plain = g is { StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1 };
-        string how = plain && g is { R: 3, S: 3 } ? "sweep 3×3, all nine sums at once"
+        string how = g is { R: 3, S: 3 } ? $"{(plain ? "sweep " : "")}3×3, all nine sums in registers"
             : plain && g.S is 5 or 7 ? $"sweep {g.R}×{g.S}, two kernel rows at a time"
             : $"nine taps at a time of the {g.R}×{g.S}";
-        return $"depthwise {how}, bands of {Math.Min(g.P, WeightGradientRows(g))} rows, {Lanes(g)}";
+        return $"depthwise {how}, {Lanes(g)}";
     }
 
     private static string Rows(bool windows, in PixelMap map) => windows ? "windows copied side by side" : map.Taps == 1 ? "rows read where they lie" : $"rows of {map.Taps} taps through pointers";
 
     private static string Groups(int groups) => groups == 1 ? "" : $" in each of {groups} groups";
 
-    /// <summary>Columns of the tiles: two vectors, and what is left over at the edge.</summary>
+    /// <summary>Columns of the tiles: those of a panel, and what is left over at the edge.</summary>
     private static string TileColumns(int width)
     {
-        int wide = 2 * Simd.MaxWidth, rest = width % wide;
+        int wide = ExplainPanel, rest = width % wide;
         return width < wide ? $"{width}" : rest == 0 ? $"{wide}" : $"{wide} (the last {rest})";
     }
 
