@@ -10,7 +10,14 @@ namespace RefConv.Layers;
 /// <param name="seed">Seed of all initial values.</param>
 public sealed class Initializer(Device device, ulong seed = 0)
 {
+    // Streams for a model whose values come from elsewhere: drawing millions of numbers to overwrite them would be most of the time of loading.
+    private static readonly RandomStream s_unused = new(0, 0);
+
+    private readonly bool _draws = true;
     private ulong _layers;
+
+    private Initializer(Device device, bool draws)
+        : this(device) => _draws = draws;
 
     /// <summary>Where parameters live.</summary>
     public Device Device { get; } = device;
@@ -18,19 +25,22 @@ public sealed class Initializer(Device device, ulong seed = 0)
     /// <summary>Seed of all initial values.</summary>
     public ulong Seed { get; } = seed;
 
+    /// <summary>For a model whose values are loaded right after it was built: whatever would be random is left zero.</summary>
+    public static Initializer ForLoading(Device device) => new(device, draws: false);
+
     /// <summary>A stream for the next layer.</summary>
-    public RandomStream NextStream() => new(Seed, NextLayer());
+    public RandomStream NextStream() => NextLayer() is var layer && _draws ? new(Seed, layer) : s_unused;
 
     /// <summary>The number of the next layer: the same in every model of an architecture, whatever the seed.</summary>
     internal ulong NextLayer() => ++_layers;
 
     /// <summary>Uniform in ±bound, in PyTorch's element order.</summary>
     public static void Uniform(Parameter parameter, double bound, RandomStream random) =>
-        Fill(parameter, () => random.NextUniform(-bound, bound));
+        Fill(parameter, random, () => random.NextUniform(-bound, bound));
 
     /// <summary>Normal with mean 0.</summary>
     public static void Normal(Parameter parameter, double deviation, RandomStream random) =>
-        Fill(parameter, () => deviation * random.NextNormal());
+        Fill(parameter, random, () => deviation * random.NextNormal());
 
     /// <summary>
     /// PyTorch's default for convolutions and linear layers, <c>kaiming_uniform_(a=√5)</c>: uniform in ±1/√fan_in,
@@ -53,8 +63,9 @@ public sealed class Initializer(Device device, ulong seed = 0)
         Normal(parameter, Math.Sqrt(2.0 / (shape.Count / shape[1])), random);
     }
 
-    private static void Fill(Parameter parameter, Func<double> draw)
+    private static void Fill(Parameter parameter, RandomStream random, Func<double> draw)
     {
+        if (random == s_unused) return;
         double[] values = new double[parameter.TorchShape.Count];
         for (int i = 0; i < values.Length; i++) values[i] = draw();
         parameter.FromTorch(values);

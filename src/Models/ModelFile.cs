@@ -100,7 +100,8 @@ public static class ModelFile
         Model? plain = null;
         try
         {
-            plain = Zoo.Create(header.Spec, new Initializer(device));
+            // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
+            plain = Zoo.Create(header.Spec, header.Form == null ? Initializer.ForLoading(device) : new Initializer(device));
             return header.Form is { } form ? plain.ExpandAs(form) : plain;
         }
         catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException)

@@ -62,13 +62,22 @@ public sealed record ParameterLayout(Shape TorchShape, Shape View, int[] Permuta
             stride[i] = 1;
             for (int axis = Permutation[i] + 1; axis < rank; axis++) stride[i] *= View[axis];
         }
-        Span<int> index = stackalloc int[rank];
-        int torchIndex = 0;
-        for (int memoryIndex = 0; memoryIndex < source.Length; memoryIndex++)
+        if (rank == 0)
         {
-            if (toMemory) target[memoryIndex] = source[torchIndex];
-            else target[torchIndex] = source[memoryIndex];
-            for (int i = rank - 1; i >= 0; i--)
+            source.CopyTo(target);
+            return target;
+        }
+        Span<int> index = stackalloc int[rank];
+        int torchIndex = 0, run = View[Permutation[rank - 1]], step = stride[rank - 1];
+        for (int memoryIndex = 0; memoryIndex < source.Length;)
+        {
+            // The innermost axis of memory in one go.
+            for (int i = 0, from = torchIndex; i < run; i++, memoryIndex++, from += step)
+            {
+                if (toMemory) target[memoryIndex] = source[from];
+                else target[from] = source[memoryIndex];
+            }
+            for (int i = rank - 2; i >= 0; i--)
             {
                 torchIndex += stride[i];
                 if (++index[i] < View[Permutation[i]]) break;

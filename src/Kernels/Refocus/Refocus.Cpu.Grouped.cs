@@ -200,8 +200,8 @@ internal sealed unsafe partial class CpuKernels
                     bool two = row + 1 < end;
                     nint at = (row * length) + l;
                     var rows = toStep
-                        ? new MapRows { First = gradient.Pointer, Distance = stretch, Soon = step.Map + at, SoonDistance = length }
-                        : new MapRows { First = dmap + at, Distance = length, Soon = dmap + at + (MapRowsAhead * length), SoonDistance = length };
+                        ? new MapRows { First = gradient.Pointer, Distance = stretch, Soon = step.Map + at, AlsoSoon = (step.Velocity == null ? step.Map : step.Velocity) + at, SoonDistance = length }
+                        : new MapRows { First = dmap + at, Distance = length, Soon = dmap + at + (MapRowsAhead * length), AlsoSoon = dmap + at, SoonDistance = length };
                     for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
                     {
                         float* u = unfolded + ((((nint)group * pixels) + pixel) * length) + l, from = factors + (pixel / PixelBlock * blockFactors);
@@ -217,7 +217,7 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>Where two rows of a piece of gradient go, and what memory is needed soon.</summary>
     private struct MapRows
     {
-        public float* First, Soon;
+        public float* First, Soon, AlsoSoon;
         public nint Distance, SoonDistance;
     }
 
@@ -264,7 +264,7 @@ internal sealed unsafe partial class CpuKernels
         bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>();
         if (l + n > end) return l;
-        float* to = rows.First, to1 = to + rows.Distance, soon = rows.Soon, soon1 = soon + rows.SoonDistance;
+        float* to = rows.First, to1 = to + rows.Distance, soon = rows.Soon, soon1 = soon + rows.SoonDistance, also = rows.AlsoSoon, also1 = also + rows.SoonDistance;
         float* u0 = u, u1 = u + (Math.Min(1, lastPixel) * length), u2 = u + (Math.Min(2, lastPixel) * length);
         float* u3 = u + (Math.Min(3, lastPixel) * length), u4 = u + (Math.Min(4, lastPixel) * length), u5 = u + (Math.Min(5, lastPixel) * length);
         float* u6 = u + (Math.Min(6, lastPixel) * length), u7 = u + (Math.Min(7, lastPixel) * length), u8 = u + (Math.Min(8, lastPixel) * length);
@@ -279,7 +279,9 @@ internal sealed unsafe partial class CpuKernels
         {
             V a = add ? Simd.Load<V>(to + l) : Simd.Broadcast<V>(0), b = two && add ? Simd.Load<V>(to1 + l) : Simd.Broadcast<V>(0);
             Simd.Prefetch(soon + l);
+            Simd.Prefetch(also + l);
             if (two) Simd.Prefetch(soon1 + l);
+            if (two) Simd.Prefetch(also1 + l);
             V x = Simd.Load<V>(u0 + l);
             a = Simd.Fma(f0, x, a);
             if (two) b = Simd.Fma(h0, x, b);
