@@ -78,6 +78,26 @@ public abstract class Op
         kernels.Scale(dy, Gradient(input, out bool accumulate), 1, accumulate);
     }
 
+    /// <summary>Part of training only: refused by an <see cref="InferencePlan"/>.</summary>
+    internal virtual bool IsForTraining => false;
+
+    /// <summary>The result can be computed again, with the same bits, as long as the node's inputs are there.</summary>
+    internal virtual bool CanRecompute => false;
+
+    /// <summary>Computes a result that was given back again, into fresh memory of the tape.</summary>
+    internal BufferView Recompute()
+    {
+        var buffer = Inputs[0].Device.Rent(Output.Shape.Count);
+        Tape.Own(buffer);
+        Recompute(Inputs[0].Device.Kernels, buffer.View);
+        return buffer.View;
+    }
+
+    /// <summary>Computes the result again; only where <see cref="CanRecompute"/>.</summary>
+    /// <param name="kernels">The device's kernels.</param>
+    /// <param name="result">Where to.</param>
+    internal virtual void Recompute(IKernels kernels, BufferView result) => throw new NotSupportedException();
+
     /// <summary>Computes the result again, into the memory that the output has now: a step of an <see cref="InferencePlan"/>.</summary>
     internal void Execute() => Forward(Output.Device.Kernels);
 

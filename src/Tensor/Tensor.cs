@@ -12,6 +12,7 @@ namespace RefConv;
 /// </remarks>
 public class Tensor : IDisposable
 {
+    private BufferView _data;
     private DeviceBuffer? _gradient;
     private DeferredGradient? _deferred;
 
@@ -27,10 +28,23 @@ public class Tensor : IDisposable
     public Shape Shape { get; }
 
     /// <summary>The device that holds it.</summary>
-    public Device Device => Data.Buffer.Device;
+    public Device Device => _data.Buffer.Device;
 
     /// <summary>The elements, for kernels.</summary>
-    public BufferView Data { get; internal set; }
+    public BufferView Data
+    {
+        get
+        {
+            if (!IsDropped) return _data;
+            IsDropped = false;
+            _data = Producer!.Recompute();
+            return _data;
+        }
+        internal set => _data = value;
+    }
+
+    /// <summary>Its memory was given back; whoever reads it has it computed again.</summary>
+    internal bool IsDropped { get; set; }
 
     /// <summary>It has no values: it stands for what an <see cref="InferencePlan"/> will be given, or depends on it.</summary>
     internal bool IsSymbolic { get; init; }

@@ -45,6 +45,9 @@ public sealed record Recipe
     /// <summary>Seed of the initial weights, the order of the pictures and their changes.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>Compute the results of batch norms twice instead of keeping them: little more than half the memory, 5 to 10 % more time, the same bits.</summary>
+    public bool SaveMemory { get; init; }
+
     /// <summary>Checks that the numbers make sense.</summary>
     /// <exception cref="ArgumentException">One does not; the message says which and what it may be.</exception>
     public void Validate()

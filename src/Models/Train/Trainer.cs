@@ -168,7 +168,7 @@ public sealed class Trainer : IDisposable
         var device = Model.Device;
         using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
         using var labels = Tensor.From(device, batch.Labels, new Shape(batch.Count));
-        using var tape = Tape.Train(step, State.Recipe.Seed);
+        using var tape = Tape.Train(step, State.Recipe.Seed, State.Recipe.SaveMemory);
         var logits = Model.Forward(x);
         var loss = logits.CrossEntropy(labels, State.Recipe.LabelSmoothing);
         double value = loss.Item();

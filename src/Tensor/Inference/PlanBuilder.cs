@@ -49,6 +49,7 @@ internal sealed class PlanBuilder
     {
         switch (node)
         {
+            case { IsForTraining: true }: throw new NotSupportedException($"{node.Kind}{(node.Name.Length == 0 ? "" : $" '{node.Name}'")} belongs to training and cannot be part of an inference plan. Compile the model in evaluation mode, without its loss.");
             case { IsView: true }: Views.Add((node.Output, node.Inputs[0])); break;
             case Conv2dOp { Weight.IsSymbolic: false, Bias: not { IsSymbolic: true } } conv:
                 Add(new ConvStep(node.Name, conv.Geometry, conv.Input, conv.Weight, conv.Bias, node.Output));

@@ -90,5 +90,16 @@ public sealed class BatchNorm2dOp : Op
         if (Needs(_residual)) PassGradient(kernels, _residual!);
     }
 
+    internal override bool CanRecompute => _training && _residual == null && !_x.Moments.IsEmpty;
+
+    /// <inheritdoc/>
+    internal override void Recompute(IKernels kernels, BufferView result)
+    {
+        // The same call once more, from the same moments; the running statistics must not move twice.
+        using var scratch = _x.Device.Rent(2L * Geometry.C);
+        kernels.BatchNormTraining(Geometry, _x.Data, _x.Moments, _gamma.Data, _beta.Data, default, default, _momentum,
+            scratch.View.Slice(0, Geometry.C), scratch.View.Slice(Geometry.C, Geometry.C), default, result);
+    }
+
     private BufferView Residual => _residual?.Data ?? default;
 }

@@ -24,6 +24,8 @@ public sealed class CrossEntropyOp : Op
 
     internal Tensor Run() => Run(new Shape(1));
 
+    internal override bool IsForTraining => true;
+
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels)
     {

@@ -120,6 +120,8 @@ public sealed class DropoutOp : Op
         if (!(p >= 0 && p < 1)) throw Bad($"p must be at least 0 and below 1, it is {p}.");
     }
 
+    internal override bool IsForTraining => true;
+
     /// <inheritdoc/>
     public override string Attributes => $"p={_p}";
 

@@ -1,4 +1,6 @@
 using RefConv.Kernels;
+using RefConv.Layers;
+using RefConv.Models;
 
 namespace RefConv.Tests.Engine;
 
@@ -20,6 +22,29 @@ public sealed class TapeTests : DeviceTest
         Assert.Equal(6, kept.ToArray().Length);
         kept.Dispose();
         Assert.Contains("Tape.Keep", Assert.Throws<ObjectDisposedException>(() => lost.ToArray()).Message);
+    }
+
+    [Fact]
+    public void SavingMemoryChangesNoBitOfAnyGradient()
+    {
+        foreach (string architecture in new[] { "mobilenet_v1", "mobilenet_v2", "resnet18" })
+        {
+            float[][] kept = Gradients(architecture, saveMemory: false, out long most), computedAgain = Gradients(architecture, saveMemory: true, out long fewer);
+            Assert.All(kept.Zip(computedAgain), pair => Assert.True(pair.First.AsSpan().SequenceEqual(pair.Second), $"{architecture}: a gradient differs"));
+            Assert.True(fewer < 0.8 * most, $"{architecture}: {fewer} bytes of {most}");
+        }
+    }
+
+    private static float[][] Gradients(string architecture, bool saveMemory, out long peak)
+    {
+        using var device = new CpuDevice(2) { PoisonBuffers = true };
+        using var model = Zoo.Create(new ModelSpec(architecture) { Classes = 10, Width = 0.25, SmallImages = true, ImageSize = 32 }, new Initializer(device, 4));
+        using var x = Normal(device, model.InputShape(16), 3);
+        using var labels = Tensor.Full(device, new(16), 1);
+        using (var tape = Tape.Train(step: 1, seed: 2, saveMemory)) tape.Backward(model.Forward(x).CrossEntropy(labels));
+        peak = device.Memory.PeakRentedBytes;
+        // The running statistics too: they must move once.
+        return [.. model.NamedParameters().Select(p => p.Parameter.HasGradient ? p.Parameter.GradientToDoubleArray().Select(v => (float)v).ToArray() : p.Parameter.ToArray())];
     }
 
     [Fact]
