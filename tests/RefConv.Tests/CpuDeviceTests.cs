@@ -197,4 +197,24 @@ public sealed unsafe class CpuDeviceTests
         Assert.Equal(Environment.ProcessorCount, device.Threads);
         Assert.Contains($"{device.Threads} thread", device.Description);
     }
+
+    [Fact]
+    public void AThreadCanBeKeptOffTheProcessorOfTheCaller()
+    {
+        if (!OperatingSystem.IsLinux() || Environment.ProcessorCount == 1) return; // there nothing is done, by design
+        string before = "", after = "";
+        var thread = new Thread(() =>
+        {
+            int kept = -1, self = ThreadPlacement.CurrentThread;
+            before = Allowed();
+            ThreadPlacement.KeepAway(self, ref kept);
+            after = Allowed();
+            Assert.InRange(kept, 0, 1023);
+        });
+        thread.Start();
+        thread.Join();
+        Assert.NotEqual(before, after);
+
+        static string Allowed() => File.ReadLines("/proc/thread-self/status").First(l => l.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal));
+    }
 }

@@ -26,7 +26,7 @@ internal sealed record CaseClass(string Name, string Cases, string? Peer, string
 {
     public const string Dense = "dense", Pointwise = "pointwise", Winograd = "winograd", DepthwiseForwardInput = "depthwise_forward_input",
         DepthwiseWeight = "depthwise_weight", Grouped = "grouped", Train = "train", TrainSmall = "train_small", Infer = "infer", Refocus = "refocus",
-        Memory = "memory", StartUp = "startup";
+        Memory = "memory", MemorySaved = "memory_saved", StartUp = "startup";
 
     /// <summary>Names of the peers as they appear in the results.</summary>
     public const string PyTorch = "pytorch", OnnxRuntime = "onnxruntime";
@@ -47,6 +47,7 @@ internal sealed record CaseClass(string Name, string Cases, string? Peer, string
         new(Of(Infer, PyTorch), Infer, PyTorch, "inference beside PyTorch"),
         new(Refocus, Refocus, null, "RefConv training step beside the plain one"),
         new(Memory, Memory, null, "peak memory of a training step"),
+        new(MemorySaved, MemorySaved, null, "the same where our side keeps less and computes it again (--save-memory)"),
         new(StartUp, StartUp, null, "start of a process to the first answer (both peers)"),
         new(Of(StartUp, OnnxRuntime), StartUp, OnnxRuntime, "the same beside ONNX Runtime"),
         new(Of(StartUp, PyTorch), StartUp, PyTorch, "the same beside PyTorch"),

@@ -35,6 +35,9 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
     /// <summary>With re-parameterised refocusing convolutions in place of those of at least 3×3.</summary>
     public const string RefConv = "refconv";
 
+    /// <summary>Our side trains with <see cref="Tape.SavesMemory"/>.</summary>
+    public bool SavesMemory { get; init; }
+
     /// <summary>The forms to time.</summary>
     public IReadOnlyList<string> Forms => Work == Work.Refocus ? [Plain, RefConv] : [Plain];
 
@@ -79,7 +82,12 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
             yield return new($"refconv.{name}.32.b64", CaseClass.Refocus, Work.Refocus, Small(name), 64);
             yield return new($"refconv.{name}.224.b16", CaseClass.Refocus, Work.Refocus, Large(name), 16);
         }
-        foreach (var row in s_training) yield return row with { Name = row.Name.Replace("train.", "memory."), Class = CaseClass.Memory, Op = "memory", Work = Work.Memory };
+        foreach (var row in s_training)
+        {
+            var memory = row with { Name = row.Name.Replace("train.", "memory."), Class = CaseClass.Memory, Op = "memory", Work = Work.Memory };
+            yield return memory;
+            yield return memory with { Name = memory.Name.Replace("memory.", "memory_saved."), Class = CaseClass.MemorySaved, SavesMemory = true };
+        }
         yield return new("startup.mobilenet_v2.224.b1", CaseClass.StartUp, Work.StartUp, Large("mobilenet_v2"), 1);
     }
 

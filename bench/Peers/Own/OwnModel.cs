@@ -149,7 +149,7 @@ internal sealed class OwnModel : IDisposable
             _plan.Run(_x);
             return;
         }
-        using var tape = Tape.Train();
+        using var tape = Tape.Train(saveMemory: _case.SavesMemory);
         var loss = _model.Forward(_x).CrossEntropy(_y);
         OnPhase?.Invoke(Phase.Backward);
         tape.Backward(loss);

@@ -30,7 +30,7 @@ internal static class MarkdownReport
         BenchResult[] rows = [.. report.Results.Where(r => r.Class == c.Name)];
         if (rows.Length == 0) return;
         bool peers = rows.Any(r => r.Best != null), refocus = c.Name == CaseClass.Refocus;
-        string unit = c.Name == CaseClass.Memory ? "MB" : "ms";
+        string unit = c.Name is CaseClass.Memory or CaseClass.MemorySaved ? "MB" : "ms";
         page.Append(CultureInfo.InvariantCulture, $"\n## {c.Name}: {c.Description}\n\n");
         Row(page, ["case", unit, "GFLOP/s", "ceiling", .. refocus ? new[] { "over plain" } : [], .. peers ? new[] { $"peer {unit}", "its way", "ratio", "quartiles" } : [], "rounds"], heading: true);
         foreach (var r in rows)

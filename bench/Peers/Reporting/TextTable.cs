@@ -29,7 +29,7 @@ internal static class TextTable
         yield return $"{"geometric means",-24} {"results",7} {"ours ms",9} {"ceiling",7}" + (peers ? $" {"ratio",6} {"worst",6}" : "");
         foreach (var m in report.Means())
         {
-            string unit = m.Class == CaseClass.Memory ? "  (megabytes)" : m.Overhead is { } o ? Text($"  (RefConv over plain: {o:F3}{(m.PeerOverhead is { } p ? Text($", peer {p:F3}") : "")})") : "";
+            string unit = m.Class is CaseClass.Memory or CaseClass.MemorySaved ? "  (megabytes)" : m.Overhead is { } o ? Text($"  (RefConv over plain: {o:F3}{(m.PeerOverhead is { } p ? Text($", peer {p:F3}") : "")})") : "";
             if (m.Disturbed > 0) unit += $"  {m.Disturbed} of {m.Count} on a busy machine";
             yield return Text($"{m.Class,-24} {m.Count,7} {Milliseconds(m.Milliseconds ?? double.NaN),9} {Percent(m.Ceiling),7}") + (peers ? Text($" {m.Ratio,6:F2} {m.Worst,6:F2}") : "") + unit;
         }

@@ -26,7 +26,7 @@ internal sealed record BenchResult(BenchCase Case, Series Ours, string? Peer, IR
     public IReadOnlyList<(string Name, double Value)> Notes { get; init; } = [];
 
     /// <summary>Megabytes, not milliseconds.</summary>
-    public bool IsMemory => Case.Class == CaseClass.Memory;
+    public bool IsMemory => Case.Class is CaseClass.Memory or CaseClass.MemorySaved;
 
     /// <summary>The class of the result.</summary>
     public string Class => CaseClass.Of(Case.Class, Peer);

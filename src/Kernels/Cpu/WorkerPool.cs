@@ -16,7 +16,7 @@ internal sealed class WorkerPool
     private static readonly ConcurrentDictionary<int, Lazy<WorkerPool>> Pools = new(); // Lazy: two that ask at once must not start threads twice
 
     private readonly SemaphoreSlim[] _wake;
-    private readonly int[] _asleep;
+    private readonly int[] _asleep, _thread, _keptOff; // by worker; see ThreadPlacement
     private volatile Action<int, int>? _body;
     private volatile int _generation;
     private int _items, _next, _busy;
@@ -28,6 +28,9 @@ internal sealed class WorkerPool
         Threads = threads;
         _wake = new SemaphoreSlim[threads];
         _asleep = new int[threads];
+        _thread = new int[threads];
+        _keptOff = new int[threads];
+        Array.Fill(_keptOff, -1);
         for (int id = 1; id < threads; id++)
         {
             _wake[id] = new SemaphoreSlim(0);
@@ -65,7 +68,9 @@ internal sealed class WorkerPool
             Interlocked.Increment(ref _generation);
             for (int id = 1; id < Threads; id++)
             {
-                if (Interlocked.Exchange(ref _asleep[id], 0) == 1) _wake[id].Release();
+                if (Interlocked.Exchange(ref _asleep[id], 0) != 1) continue;
+                ThreadPlacement.KeepAway(_thread[id], ref _keptOff[id]);
+                _wake[id].Release();
             }
             TakeItems(0);
             var spin = default(SpinWait);
@@ -114,6 +119,7 @@ internal sealed class WorkerPool
 
     private void Work(int id)
     {
+        _thread[id] = ThreadPlacement.CurrentThread;
         int seen = 0;
         while (true)
         {
