@@ -29,6 +29,17 @@ SGD: weight decay on the velocity's sign, CPU|src/Kernels/SgdStep/SgdStep.Cpu.cs
 schedule: cosine starts again after the end|src/Optim/Schedules.cs|s/Math.Min(1, (step - warmupSteps) \/ (double)rest)/(step - warmupSteps) \/ (double)rest/
 basis cache: a new basis is not noticed|src/Layers/Reparam/RefConv2d.cs|s/_unfoldedVersion != Basis.Version/_unfoldedVersion < 0/
 merge in training mode|src/Layers/Reparam/Reparameterization.cs|s/m.Module.Training)/m.Module.Training \&\& m.Name == "none")/
+moments: the last block counted as a full one|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/int rows = Math.Min(plan.RowsPerBlock, plan.Map.Points - (block \* plan.RowsPerBlock));/int rows = plan.RowsPerBlock;/
+moments: every band of a depthwise result in the same place|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.Finish.cs|s/(row \/ t.BandRows)/0/
+batch norm backward: the residual's gradient is not written|src/Kernels/BatchNorm/BatchNorm.Cpu.Rows.cs|s/Simd.Store(_dy + at, z);//
+saving memory: running statistics move twice|src/Tensor/Ops/BatchNorm2dOp.cs|s/default, default, _momentum/_runningMean.Data, _runningVar.Data, _momentum/
+refocus step: velocity of the first row for all|src/Kernels/Refocus/Refocus.Cpu.Grouped.cs|s/step.Velocity + at, count)/step.Velocity, count)/
+deferred gradient: lost when more is added|src/Tensor/Tensor.cs|s/^        WriteDeferred();$//
+plan: shift of the norm forgotten|src/Tensor/Inference/PlanStep.cs|s/(_bias\[i\] \* scale\[i\]) + shift\[i\]/_bias[i] * scale[i]/
+plan: a residual that is read later is written over|src/Tensor/Inference/ArenaLayout.cs|s/lastRead.GetValueOrDefault(t, -1) > index)/false)/
+plan: a result in the place of one that is still read|src/Tensor/Inference/ArenaLayout.cs|s/place.First <= o.Last)/place.First < o.Last)/
+plan: a result with two readers fused away|src/Tensor/Inference/PlanBuilder.cs|s/_readers\[tensor\] == 1 \&\& //
+Winograd: residual forgotten|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/if (f.HasResidual) v = Simd.Add(v, Simd.Load<V>(row + f.Residual + i));//
 basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
 ROWS
 )

@@ -10,15 +10,22 @@ public sealed unsafe class CpuDeviceTests
     {
         using var pool = new MemoryPool();
         byte* first = pool.Rent(1_000_000);
-        pool.Return(first, 1_000_000);
+        pool.Return(first);
         long held = pool.Statistics.HeldBytes;
         byte* second = pool.Rent(999_000); // the same size class
         Assert.True(first == second);
         Assert.Equal(held, pool.Statistics.HeldBytes);
         byte* third = pool.Rent(1_000_000);
         Assert.True(third != second);
-        pool.Return(second, 999_000);
-        pool.Return(third, 1_000_000);
+        pool.Return(second);
+        pool.Return(third);
+        // Something smaller takes a larger block rather than memory of its own, but not one that is much too large.
+        byte* fourth = pool.Rent(600_000);
+        Assert.True(fourth == second || fourth == third);
+        byte* fifth = pool.Rent(400_000);
+        Assert.True(fifth != second && fifth != third);
+        pool.Return(fourth);
+        pool.Return(fifth);
         Assert.Equal(0, pool.Statistics.RentedBytes);
         pool.Trim();
         Assert.Equal(0, pool.Statistics.HeldBytes);
@@ -40,7 +47,7 @@ public sealed unsafe class CpuDeviceTests
         {
             byte* p = pool.Rent(bytes);
             Assert.Equal(0, (long)p % 64);
-            pool.Return(p, bytes);
+            pool.Return(p);
         }
     }
 

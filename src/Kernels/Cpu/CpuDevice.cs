@@ -121,7 +121,7 @@ public sealed unsafe partial class CpuDevice : Device
         {
             byte* block = _block;
             _block = null;
-            if (block != null) pool.Return(block, Length * sizeof(float));
+            if (block != null) pool.Return(block);
         }
     }
 
@@ -139,18 +139,16 @@ public sealed unsafe partial class CpuDevice : Device
 internal readonly unsafe struct CpuScratch : IDisposable
 {
     private readonly MemoryPool? _pool;
-    private readonly long _bytes;
 
     public CpuScratch(MemoryPool pool, long floats)
     {
         _pool = pool;
-        _bytes = floats * sizeof(float);
-        Pointer = (float*)pool.Rent(_bytes);
+        Pointer = (float*)pool.Rent(floats * sizeof(float));
     }
 
     public float* Pointer { get; }
 
-    public void Dispose() => _pool?.Return((byte*)Pointer, _bytes); // the default value holds nothing
+    public void Dispose() => _pool?.Return((byte*)Pointer); // the default value holds nothing
 }
 
 /// <summary>The kernels of <see cref="CpuDevice"/>, each in its operation's folder (<c>*.Cpu.cs</c>).</summary>

@@ -6,14 +6,21 @@ namespace RefConv.Kernels;
 /// 64-byte aligned native memory that is kept for the next request. The system's allocator gives large blocks back on every free,
 /// and the page faults of taking them again cost more than many of the kernels that run on them.
 /// </summary>
-/// <remarks>Blocks come in size classes (an eighth of a power of two apart), so a request wastes at most 12.5 %. Thread-safe.</remarks>
+/// <remarks>
+/// Blocks come in size classes, an eighth of a power of two apart. A request takes a free block of its class or else the smallest that is at most twice as
+/// large: a training step asks for many different sizes, not all at the same time, and with a block of its own for each it would hold twice the memory.
+/// Thread-safe.
+/// </remarks>
 internal sealed unsafe class MemoryPool : IDisposable
 {
     /// <summary>The longest request that is looked at; its arithmetic does not overflow.</summary>
     internal const long MostBytes = 1L << 56;
 
+    /// <summary>A block is preceded by a cache line whose first word is its size.</summary>
+    private const int Header = 64;
+
     private readonly Lock _lock = new();
-    private readonly Dictionary<long, Stack<nint>> _free = [];
+    private readonly SortedList<long, Stack<nint>> _free = []; // by size; stacks may be empty
     private long _rentedBytes, _peakBytes, _heldBytes;
     private int _rented;
     private bool _disposed;
@@ -32,16 +39,13 @@ internal sealed unsafe class MemoryPool : IDisposable
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            byte* block;
-            if (_free.TryGetValue(size, out var stack) && stack.Count > 0)
-            {
-                block = (byte*)stack.Pop();
-            }
-            else
+            byte* block = TakeFree(size);
+            if (block == null)
             {
                 block = Allocate(size);
                 _heldBytes += size;
             }
+            size = SizeOf(block);
             _rented++;
             _rentedBytes += size;
             _peakBytes = Math.Max(_peakBytes, _rentedBytes);
@@ -49,17 +53,16 @@ internal sealed unsafe class MemoryPool : IDisposable
         }
     }
 
-    public void Return(byte* block, long bytes)
+    public void Return(byte* block)
     {
-        long size = SizeClass(bytes);
         lock (_lock)
         {
+            long size = SizeOf(block);
             _rented--;
             _rentedBytes -= size;
             if (_disposed)
             {
-                NativeMemory.AlignedFree(block);
-                _heldBytes -= size;
+                Free(block);
                 return;
             }
             if (!_free.TryGetValue(size, out var stack)) _free[size] = stack = new Stack<nint>();
@@ -90,7 +93,40 @@ internal sealed unsafe class MemoryPool : IDisposable
         return (wanted + step - 1) / step * step;
     }
 
+    private static long SizeOf(byte* block) => *(long*)(block - Header);
+
+    /// <summary>The smallest free block that is large enough and not more than twice as large; null if there is none.</summary>
+    private byte* TakeFree(long size)
+    {
+        var sizes = _free.Keys;
+        int low = 0, high = sizes.Count;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            if (sizes[middle] < size) low = middle + 1;
+            else high = middle;
+        }
+        for (; low < sizes.Count && sizes[low] <= 2 * size; low++)
+        {
+            if (_free.Values[low].TryPop(out nint block)) return (byte*)block;
+        }
+        return null;
+    }
+
     private byte* Allocate(long size)
+    {
+        byte* block = AllocateAligned(size + Header) + Header;
+        *(long*)(block - Header) = size;
+        return block;
+    }
+
+    private void Free(byte* block)
+    {
+        _heldBytes -= SizeOf(block);
+        NativeMemory.AlignedFree(block - Header);
+    }
+
+    private byte* AllocateAligned(long size)
     {
         try
         {
@@ -113,13 +149,9 @@ internal sealed unsafe class MemoryPool : IDisposable
 
     private void TrimLocked()
     {
-        foreach (var (size, stack) in _free)
+        foreach (var stack in _free.Values)
         {
-            while (stack.Count > 0)
-            {
-                NativeMemory.AlignedFree((void*)stack.Pop());
-                _heldBytes -= size;
-            }
+            while (stack.TryPop(out nint block)) Free((byte*)block);
         }
     }
 }
