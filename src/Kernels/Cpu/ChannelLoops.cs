@@ -25,7 +25,7 @@ internal unsafe interface IColumnSum
     int Sums { get; }
 
     /// <summary>
-    /// The map, if sums are taken around pivots: the first row of every group of rows, found behind the sums of the group. Then there are two sums, of
+    /// The map, if sums are taken around pivots: the first row of every set of rows, found behind the sums of the set. Then there are two sums, of
     /// x − pivot and of its square. Null: no pivots.
     /// </summary>
     float* Pivots => null;
@@ -94,7 +94,7 @@ internal sealed unsafe partial class CpuKernels
             int rows = (int)Math.Min(step, last - row);
             new Span<float>(group, k.Sums * GroupStride).Clear();
             for (int i = 0; map != null && i < sets; i++)
-                new ReadOnlySpan<float>(map + (row * stride) + c, channels).CopyTo(new Span<float>(group + (2 * GroupStride) + (i * set), channels));
+                new ReadOnlySpan<float>(map + ((row + Math.Min(i, rows - 1)) * stride) + c, channels).CopyTo(new Span<float>(group + (2 * GroupStride) + (i * set), channels));
             AddRows(k, row, rows, c, end, stride, group - c, sets - 1, set);
             for (int i = 0; i < Math.Min(sets, rows); i++) AddGroup(in k, c, end, group + (i * set) - c, (rows - i + sets - 1) / sets, sums, stride);
         }

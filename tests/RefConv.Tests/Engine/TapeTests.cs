@@ -31,7 +31,7 @@ public sealed class TapeTests : DeviceTest
         {
             float[][] kept = Gradients(architecture, saveMemory: false, out long most), computedAgain = Gradients(architecture, saveMemory: true, out long fewer);
             Assert.All(kept.Zip(computedAgain), pair => Assert.True(pair.First.AsSpan().SequenceEqual(pair.Second), $"{architecture}: a gradient differs"));
-            Assert.True(fewer < 0.8 * most, $"{architecture}: {fewer} bytes of {most}");
+            Assert.True(fewer < 0.85 * most, $"{architecture}: {fewer} bytes of {most}");
         }
     }
 
