@@ -22,5 +22,5 @@ step "tests without vectors"
 DOTNET_EnableHWIntrinsic=0 dotnet test RefConv.sln -c Release --no-build
 
 step "pack"
-dotnet pack RefConv.sln -c Release --no-build -o artifacts
+dotnet pack RefConv.sln -c Release -o artifacts
 ls -l artifacts
