@@ -132,7 +132,7 @@ internal sealed class Benchmark(BenchSettings settings, Action<string> say, Canc
         using var device = new CpuDevice(settings.Threads);
         foreach (var layer in layers)
         {
-            string how = device.Explain(layer.Geometry, layer.Direction);
+            string how = layer.Packed ? device.ExplainPacked(layer.Geometry) : device.Explain(layer.Geometry, layer.Direction);
             if (settings.Json)
                 Console.Out.WriteLine(new System.Text.Json.Nodes.JsonObject { ["name"] = layer.Name, ["op"] = layer.Op, ["batch"] = layer.Batch, ["shape"] = $"{layer.Geometry}", ["algorithm"] = how }.ToJsonString());
             else Console.Out.WriteLine($"{layer.Title,-44} {layer.Geometry}\n    {how}");

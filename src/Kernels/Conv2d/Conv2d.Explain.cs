@@ -21,6 +21,10 @@ public sealed unsafe partial class CpuDevice
     /// <param name="g">Shape.</param>
     /// <param name="direction">Which of the three computations.</param>
     public string Explain(in Conv2dGeometry g, Conv2dDirection direction) => ((CpuKernels)Kernels).Explain(g, direction);
+
+    /// <summary>The same of a convolution in an inference plan, weights packed and <see cref="Conv2dAccuracy.Fast"/> allowed.</summary>
+    /// <param name="g">Shape.</param>
+    public string ExplainPacked(in Conv2dGeometry g) => CpuKernels.WinogradFits(g) ? "Winograd F(4×4, 3×3), weights transformed once" : Explain(g, Conv2dDirection.Forward);
 }
 
 /// <remarks>What is said here comes from the functions that cut the work, where they can be asked; the rest follows their conditions.</remarks>
