@@ -5,7 +5,7 @@ namespace RefConv.Layers;
 /// <summary>
 /// Batch norm (<c>torch.nn.BatchNorm2d</c>). State: <c>weight, bias, running_mean, running_var, num_batches_tracked</c>.
 /// </summary>
-public sealed class BatchNorm2d : Module
+public sealed class BatchNorm2d : Module, INormalization
 {
     /// <summary>Makes a norm with γ = 1, β = 0, running mean 0 and variance 1.</summary>
     /// <param name="init">Device.</param>
@@ -55,7 +55,7 @@ public sealed class BatchNorm2d : Module
     /// <param name="residual">Added before the activation; or null.</param>
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual = null)
     {
-        if (Training) x.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
+        if (Training && !x.IsSymbolic) x.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
         return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, residual, Name);
     }
 

@@ -7,18 +7,19 @@ public static class ConvNorm
 {
     /// <summary>act(norm(conv(x)) + residual), with as few passes over memory as possible.</summary>
     /// <param name="conv">A convolution or its training form.</param>
-    /// <param name="norm">A batch norm; whatever else stands there is simply called.</param>
+    /// <param name="norm">A batch norm or what a method put in its place; whatever else stands there is simply called.</param>
     /// <param name="x">Input.</param>
     /// <param name="activation">act</param>
     /// <param name="residual">Of the result's shape, or null.</param>
     public static Tensor Forward(Module conv, Module norm, Tensor x, ActivationKind activation, Tensor? residual = null)
     {
         var tape = Tape.Current;
-        bool fused = norm is BatchNorm2d && activation is ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6;
-        var y = norm is BatchNorm2d { Training: true } && conv is IConvolution c ? c.Forward(x, moments: true) : conv.Forward(x);
-        if (norm is BatchNorm2d bn && fused)
+        bool fusable = CanFuse(activation);
+        if (fusable && norm is AbsorbedNorm && conv is INormalizedConvolution block) return block.Forward(x, activation, residual);
+        var y = norm is INormalization { Training: true } && conv is IConvolution c ? c.Forward(x, moments: true) : conv.Forward(x);
+        if (fusable && norm is INormalization n)
         {
-            var result = bn.Forward(y, activation, residual);
+            var result = n.Forward(y, activation, residual);
             tape.Release(y);
             return result;
         }
@@ -32,4 +33,30 @@ public static class ConvNorm
             return next;
         }
     }
+
+    /// <summary>Activations that a batch norm computes in its own pass.</summary>
+    internal static bool CanFuse(ActivationKind activation) => activation is ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6;
+}
+
+/// <summary>A module that normalises channels, and can add a residual and apply an activation in the same pass.</summary>
+public interface INormalization
+{
+    /// <summary>It uses the batch's statistics.</summary>
+    bool Training { get; }
+
+    /// <summary>act(norm(x) + residual)</summary>
+    /// <param name="x">[…, channels]</param>
+    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="residual">Added before the activation; or null.</param>
+    Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual);
+}
+
+/// <summary>A training form of a convolution with the batch norm behind it, which adds a residual and applies an activation in its last pass.</summary>
+public interface INormalizedConvolution
+{
+    /// <summary>act(form(x) + residual)</summary>
+    /// <param name="x">[n, h, w, in]</param>
+    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="residual">Added before the activation; or null.</param>
+    Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual);
 }

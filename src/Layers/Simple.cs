@@ -107,23 +107,39 @@ public sealed class Sequential : Module
         Module[] parts = [.. Children.Select(c => c.Value)];
         for (int i = 0; i < parts.Length; i++)
         {
-            bool normNext = i + 1 < parts.Length && parts[i + 1] is BatchNorm2d { Training: true };
+            var next = i + 1 < parts.Length ? parts[i + 1] : null;
             Tensor y;
-            if (parts[i] is BatchNorm2d norm)
+            if (parts[i] is INormalizedConvolution block && next is AbsorbedNorm)
             {
-                var activation = i + 1 < parts.Length && parts[i + 1] is Activation { Function: ActivationKind.ReLU or ActivationKind.ReLU6 } next ? next : null;
-                if (activation != null) i++;
-                bool last = i == parts.Length - 1 && activation == null;
-                y = norm.Forward(x, activation?.Function ?? ActivationKind.Identity, last ? residual : null);
-                if (last) residual = null;
+                i++;
+                var (activation, sum) = Fused(ref i);
+                y = block.Forward(x, activation, sum);
+            }
+            else if (parts[i] is INormalization norm)
+            {
+                var (activation, sum) = Fused(ref i);
+                y = norm.Forward(x, activation, sum);
             }
             else
             {
-                y = normNext && parts[i] is IConvolution conv ? conv.Forward(x, moments: true) : parts[i].Forward(x);
+                y = next is INormalization { Training: true } && parts[i] is IConvolution conv ? conv.Forward(x, moments: true) : parts[i].Forward(x);
             }
             x = Step(input, x, y);
         }
         return residual == null ? x : Step(input, x, x.Add(residual, Name));
+
+        // What the norm at i can do in its own pass: the activation behind it, or, at the chain's end, the residual.
+        (ActivationKind, Tensor?) Fused(ref int i)
+        {
+            if (i + 1 < parts.Length && parts[i + 1] is Activation { Function: var function } && ConvNorm.CanFuse(function))
+            {
+                i++;
+                return (function, null);
+            }
+            var sum = i == parts.Length - 1 ? residual : null;
+            if (sum != null) residual = null;
+            return (ActivationKind.Identity, sum);
+        }
     }
 
     /// <summary>Nothing else reads what flowed between two parts of the chain: give it back as soon as it was read.</summary>

@@ -33,8 +33,8 @@ public abstract class Model(ModelSpec spec) : Module
     /// <summary>What it is.</summary>
     public ModelSpec Spec { get; } = spec;
 
-    /// <summary>The training form it is in; null for a plain model.</summary>
-    public TrainingForm? Form { get; private set; }
+    /// <summary>The training forms it is in, in the order they were put on; empty for a plain model.</summary>
+    public IReadOnlyList<TrainingForm> Forms { get; private set; } = [];
 
     /// <summary>The device its parameters are on.</summary>
     public Device Device => NamedParameters().First().Parameter.Device;
@@ -53,12 +53,12 @@ public abstract class Model(ModelSpec spec) : Module
     }
 
     /// <summary>
-    /// A copy with the training form of a method in place of the chosen convolutions; see <see cref="Reparameterization.Expand"/>.
+    /// A copy with the training form of a method in place of the chosen layers; see <see cref="Reparameterization.Expand"/>.
     /// </summary>
-    public Model Expand(RefConvMethod method, LayerPolicy? policy = null, ulong seed = 0)
+    public Model Expand(IReparameterization method, LayerPolicy? policy = null, ulong seed = 0)
     {
-        var expanded = Reparameterization.Expand(this, method, policy, seed);
-        expanded.Form = new TrainingForm(method.Name, method.Options, [.. expanded.NamedModules().Where(m => m.Module is IReparameterized).Select(m => m.Name)]);
+        var expanded = Reparameterization.ExpandLayers(this, method, policy, seed, InputShape(1), out var layers);
+        expanded.Forms = [.. Forms, new TrainingForm(method, layers)];
         return expanded;
     }
 
@@ -67,15 +67,8 @@ public abstract class Model(ModelSpec spec) : Module
     {
         using var probe = Probe();
         var (merged, report) = Reparameterization.Merge(this, probe);
-        merged.Form = null;
+        merged.Forms = [];
         return (merged, report);
-    }
-
-    /// <summary>The form a checkpoint recorded, with values still to be loaded.</summary>
-    internal Model ExpandAs(TrainingForm form)
-    {
-        if (form.Method != "refconv") throw new ArgumentException($"There is no method '{form.Method}'. Known is refconv.");
-        using (this) return Expand(new RefConvMethod(form.Options), LayerPolicy.Named(form.Layers));
     }
 
     /// <summary>Makes the model ready to answer batches of one size: see <see cref="InferencePlan"/>.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using RefConv.IO;
 using RefConv.Kernels;
@@ -6,11 +7,14 @@ using RefConv.Layers;
 
 namespace RefConv.Models;
 
-/// <summary>The training form a model is in, as a checkpoint records it.</summary>
-/// <param name="Method">Name of the method: <c>refconv</c>.</param>
-/// <param name="Options">How its layers were made.</param>
-/// <param name="Layers">The layers it took over.</param>
-public sealed record TrainingForm(string Method, RefConvOptions Options, IReadOnlyList<string> Layers);
+/// <summary>A training form that a model is in.</summary>
+/// <param name="Method">The method.</param>
+/// <param name="Layers">The convolutions it acts on.</param>
+public sealed record TrainingForm(IReparameterization Method, IReadOnlyList<string> Layers)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Layers.Count} layer{(Layers.Count == 1 ? "" : "s")} in {Method.Name} form";
+}
 
 /// <summary>What pictures a model was trained on: enough to prepare one for it and to name its answer.</summary>
 /// <param name="Name">Name of the data set.</param>
@@ -26,7 +30,7 @@ public sealed record DataInfo(string Name, IReadOnlyList<float> Mean, IReadOnlyL
 public static class ModelFile
 {
     /// <summary>Version of the metadata.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
 
     internal const string OptimizerPrefix = "optimizer.velocity.";
     private const string MetadataKey = "refconv.model";
@@ -82,7 +86,8 @@ public static class ModelFile
 
     internal static void Save(Model model, string path, DataInfo? data, IEnumerable<SafeTensorsEntry> more, IEnumerable<KeyValuePair<string, string>> metadata)
     {
-        var header = new Header(Version, model.Spec, model.Form, data);
+        FormEntry[] forms = [.. model.Forms.Select(f => new FormEntry(f.Method.Name, f.Method.Describe(model), f.Layers))];
+        var header = new Header(Version, model.Spec, Form: null, forms.Length == 0 ? null : forms, data);
         Dictionary<string, string> all = new(metadata) { [MetadataKey] = JsonSerializer.Serialize(header, ModelJson.Default.Header) };
         SafeTensorsWriter.Write(path, StateEntries(model).Concat(more), all);
     }
@@ -97,16 +102,21 @@ public static class ModelFile
 
     private static Model Build(string path, Header header, Device device)
     {
-        Model? plain = null;
+        Model? model = null;
         try
         {
             // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
-            plain = Zoo.Create(header.Spec, header.Form == null ? Initializer.ForLoading(device) : new Initializer(device));
-            return header.Form is { } form ? plain.ExpandAs(form) : plain;
+            model = Zoo.Create(header.Spec, header.AllForms.Count == 0 ? Initializer.ForLoading(device) : new Initializer(device));
+            foreach (var form in header.AllForms)
+            {
+                using var inner = model;
+                model = inner.Expand(Reparameterizations.Create(form.Method, form.Options), LayerPolicy.Named(form.Layers));
+            }
+            return model;
         }
         catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException)
         {
-            plain?.Dispose();
+            model?.Dispose();
             throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
         }
     }
@@ -138,12 +148,19 @@ public static class ModelFile
         if (header?.Spec?.Architecture is null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
         if (header.Version > Version)
             throw new FileFormatException(file.Path, $"the file was written by a newer version of this tool (format {header.Version}, this one reads up to {Version}). Update the tool.");
-        if (header.Form is { } form && (form.Method is null || form.Options is null || form.Layers is null || form.Layers.Contains(null!)))
+        if (header.AllForms.Any(form => form?.Method is null || form.Options is null || form.Layers is null || form.Layers.Contains(null!)))
             throw new FileFormatException(file.Path, "the description of the model in it is damaged (its training form lacks a part). Use another copy of the file.");
         return header;
     }
 
-    internal sealed record Header(int Version, ModelSpec Spec, TrainingForm? Form, DataInfo? Data);
+    /// <summary>What the file says of its model. Files of version 1 have at most one form, under a name of its own.</summary>
+    internal sealed record Header(int Version, ModelSpec Spec, FormEntry? Form, IReadOnlyList<FormEntry>? Forms, DataInfo? Data)
+    {
+        [JsonIgnore]
+        public IReadOnlyList<FormEntry> AllForms => Forms ?? (Form == null ? [] : [Form]);
+    }
+
+    internal sealed record FormEntry(string Method, JsonObject Options, IReadOnlyList<string> Layers);
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true,

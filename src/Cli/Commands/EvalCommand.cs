@@ -30,7 +30,7 @@ internal static class EvalCommand
             long started = System.Diagnostics.Stopwatch.GetTimestamp();
             var result = Evaluator.Evaluate(model, source.Test, parsed.GetValue(batch), cancellation: cancellation);
             double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;
-            output.Line($"{model.Spec}{(model.Form is { } form ? $" in {form.Method} form" : "")} on {source.Test}");
+            output.Line($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))} on {source.Test}");
             output.Line($"Top-1 {Output.Text(100 * result.Accuracy, "0.00")} %, top-5 {Output.Text(100 * result.Top5, "0.00")} %, loss {Output.Text(result.Loss, "0.0000")}   ({Output.Text(result.Count / seconds, "0")} images/s)");
             output.Object(new JsonObject { ["accuracy"] = result.Accuracy, ["top5"] = result.Top5, ["loss"] = result.Loss, ["images"] = result.Count, ["seconds"] = seconds });
             return 0;

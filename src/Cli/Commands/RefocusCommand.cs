@@ -49,7 +49,7 @@ internal static class RefocusCommand
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             string file = parsed.GetValue(from)!;
             using var model = ModelFile.Load(file, where);
-            if (model.Form != null) throw new FileFormatException(file, $"this model is in {model.Form.Method} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
+            if (model.Forms.Count > 0) throw new FileFormatException(file, $"this model is in {model.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
             using var refocused = model.Expand(method, Policy(parsed.GetValue(layers)!), settings.Seed);
             var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };

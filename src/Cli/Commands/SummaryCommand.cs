@@ -46,7 +46,7 @@ internal static class SummaryCommand
     private static void Print(Output output, Model model)
     {
         var summary = ModelSummary.Of(model);
-        output.Heading($"{model.Spec}{(model.Form is { } form ? $", {form.Layers.Count} layers in {form.Method} form" : "")}");
+        output.Heading($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))}");
         List<IReadOnlyList<string>> rows = [.. summary.Layers.Select(l => (IReadOnlyList<string>)
             [l.Name, l.Kind, l.Output.ToString(), N(l.TrainParameters), N(l.DeployParameters), N(l.TrainMacs), N(l.TransformMacs), N(l.DeployMacs)])];
         rows.Add(["total", "", "", N(summary.TrainParameters), N(summary.DeployParameters), N(summary.TrainMacs), N(summary.TransformMacs), N(summary.DeployMacs)]);

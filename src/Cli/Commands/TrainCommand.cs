@@ -66,7 +66,7 @@ internal static class TrainingRun
         var folder = new RunFolder(path);
         using var trainer = new Trainer(model, data, state, folder);
         folder.Create();
-        output.Line($"{model.Spec}{(model.Form is { } form ? $", {form.Layers.Count} layers in {form.Method} form" : "")}, {model.ParameterCount():N0} parameters; {data.Train}; {model.Device.Name}, {model.Device.Description}");
+        output.Line($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))}, {model.ParameterCount():N0} parameters; {data.Train}; {model.Device.Name}, {model.Device.Description}");
         return Go(output, trainer, folder, stopAfter, cancellation);
     }
 

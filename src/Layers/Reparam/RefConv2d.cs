@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using RefConv.Kernels;
 
 namespace RefConv.Layers;
@@ -42,22 +43,49 @@ public sealed class RefConvMethod : IReparameterization
     /// <exception cref="ArgumentException">map_k is even or below 1, or zero initial weights without the shortcut.</exception>
     public RefConvMethod(RefConvOptions? options = null)
     {
-        Options = options ?? new RefConvOptions();
-        if (Options.MapK < 1 || Options.MapK % 2 == 0)
-            throw new ArgumentException($"map_k must be odd (an even one would enlarge the kernel); it is {Options.MapK}. Use {Math.Max(1, Options.MapK - 1)} or {Options.MapK + 1}.");
-        if (Options is { Init: RefocusInit.Zero, Shortcut: false })
+        Settings = options ?? new RefConvOptions();
+        if (Settings.MapK < 1 || Settings.MapK % 2 == 0)
+            throw new ArgumentException($"map_k must be odd (an even one would enlarge the kernel); it is {Settings.MapK}. Use {Math.Max(1, Settings.MapK - 1)} or {Settings.MapK + 1}.");
+        if (Settings is { Init: RefocusInit.Zero, Shortcut: false })
             throw new ArgumentException("Zero initial refocus weights without the shortcut make every kernel zero, and training cannot leave that point. Use another initialisation, or the shortcut.");
     }
 
     /// <inheritdoc/>
     public string Name => "refconv";
 
-    /// <summary>How layers are made.</summary>
-    public RefConvOptions Options { get; }
+    /// <inheritdoc/>
+    public ReparameterizationPlace Place => ReparameterizationPlace.Convolution;
 
     /// <inheritdoc/>
-    public string? Refusal(Conv2d conv)
+    public LayerPolicy DefaultPolicy => LayerPolicy.AtLeast3;
+
+    /// <summary>How layers are made.</summary>
+    public RefConvOptions Settings { get; }
+
+    /// <inheritdoc/>
+    public JsonObject Options => new()
     {
+        ["mapK"] = Settings.MapK,
+        ["init"] = Settings.Init.ToString(),
+        ["shortcut"] = Settings.Shortcut,
+        ["baseTrainable"] = Settings.BaseTrainable,
+        ["baseRandom"] = Settings.BaseRandom,
+    };
+
+    /// <summary>Makes the method from what <see cref="Options"/> gave.</summary>
+    internal static RefConvMethod FromOptions(JsonObject options) => new(new RefConvOptions
+    {
+        MapK = options.Get("mapK", 3),
+        Init = options.GetEnum("init", RefocusInit.XavierUniform),
+        Shortcut = options.Get("shortcut", true),
+        BaseTrainable = options.Get("baseTrainable", false),
+        BaseRandom = options.Get("baseRandom", false),
+    });
+
+    /// <inheritdoc/>
+    public string? Refusal(ConvSite site)
+    {
+        if (site.Conv is not { } conv) return "it is in a training form already; merge that first.";
         if (Math.Max(conv.KernelSize.H, conv.KernelSize.W) == 1)
             return "a 1×1 convolution has no spatial pattern to refocus; leave it as it is.";
         return conv.Weight.ToArray().All(w => w == 0)
@@ -66,10 +94,10 @@ public sealed class RefConvMethod : IReparameterization
     }
 
     /// <inheritdoc/>
-    public Module Expand(Conv2d conv, Initializer init)
+    public Module Expand(ConvSite site, Initializer init)
     {
-        if (Refusal(conv) is { } reason) throw new ArgumentException($"RefConv cannot take over {conv}: {reason}");
-        return new RefConv2d(conv, Options, init);
+        if (Refusal(site) is { } reason) throw new ArgumentException($"RefConv cannot take over {site}: {reason}");
+        return new RefConv2d(site.Conv!, Settings, init);
     }
 }
 
@@ -139,6 +167,9 @@ public sealed class RefConv2d : Module, IReparameterized, IConvolution
         Tape.Current.Release(kernel);
         return y;
     }
+
+    /// <inheritdoc/>
+    public bool HasBias => Optional("bias") != null;
 
     /// <summary>A plain convolution with the resulting kernel: the very bits the forward pass uses.</summary>
     public Conv2d Merge()

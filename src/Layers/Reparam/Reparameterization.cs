@@ -4,82 +4,118 @@ namespace RefConv.Layers;
 public static class Reparameterization
 {
     /// <summary>
-    /// A copy of the model in which every convolution the policy selects, and the method accepts, has its training form.
+    /// A copy of the model in which every layer the policy selects, and the method accepts, has its training form.
     /// Everything else (norms, 1×1 convolutions, classifier) is inherited and keeps training.
     /// </summary>
-    /// <param name="model">A trained model.</param>
+    /// <param name="model">The plain model, trained or new; or one that another method expanded.</param>
     /// <param name="method">How.</param>
-    /// <param name="policy">Which layers; <see cref="LayerPolicy.AtLeast3"/> if not given.</param>
+    /// <param name="policy">Which layers. All of them must suit the method; left out, it takes those of its <see cref="IReparameterization.DefaultPolicy"/> that do.</param>
     /// <param name="seed">Seed of the new weights.</param>
-    /// <exception cref="ArgumentException">The policy selects nothing, or names a layer that is not there or that the method refuses.</exception>
-    public static TModule Expand<TModule>(TModule model, IReparameterization method, LayerPolicy? policy = null, ulong seed = 0) where TModule : Module
+    /// <param name="input">Shape of the model's input. Methods that look at the batch norm behind a convolution need it.</param>
+    /// <exception cref="ArgumentException">The policy selects nothing, or names a layer that is not there or that the method refuses; or the method needs <paramref name="input"/>.</exception>
+    public static TModule Expand<TModule>(TModule model, IReparameterization method, LayerPolicy? policy = null, ulong seed = 0, Shape? input = null) where TModule : Module =>
+        ExpandLayers(model, method, policy, seed, input, out _);
+
+    /// <summary>As <see cref="Expand"/>, telling which layers were taken.</summary>
+    internal static TModule ExpandLayers<TModule>(TModule model, IReparameterization method, LayerPolicy? policy, ulong seed, Shape? input, out IReadOnlyList<string> layers)
+        where TModule : Module
     {
-        policy ??= LayerPolicy.AtLeast3;
-        var convs = model.NamedModules().Where(m => m.Module is Conv2d).Select(m => (m.Name, Conv: (Conv2d)m.Module)).ToArray();
-        if (policy.Names.FirstOrDefault(n => convs.All(c => c.Name != n)) is { } unknown)
-            throw new ArgumentException($"The model has no convolution named '{unknown}'. Its convolutions are {string.Join(", ", convs.Select(c => c.Name))}.");
-        var selected = convs.Where(c => policy.Selects(c.Name, c.Conv)).ToArray();
-        if (selected.Length == 0)
-            throw new ArgumentException($"No convolution of this model is selected by '{policy.Description}', so {method.Name} would change nothing.");
-        foreach (var (name, conv) in selected)
-        {
-            if (method.Refusal(conv) is { } reason) throw new ArgumentException($"{method.Name} cannot take over '{name}': {reason}");
-        }
+        if (method.Place != ReparameterizationPlace.Convolution && input == null)
+            throw new ArgumentException($"{method.Name} looks at the batch norm behind a convolution, and to find it the shape of the model's input is needed. Give it as `input`.");
+        var selected = Select(ConvSites.Of(model, input), method, policy);
+        layers = [.. selected.Select(s => s.Name)];
         var expanded = (TModule)model.Clone();
-        var init = new Initializer(selected[0].Conv.Weight.Device, seed);
-        foreach (var (name, conv) in selected) expanded.Replace(name, method.Expand(conv, init)).Dispose();
+        var init = new Initializer(model.NamedParameters().First().Parameter.Device, seed);
+        foreach (var site in selected)
+        {
+            expanded.Replace(method.Place == ReparameterizationPlace.Norm ? site.NormName! : site.Name, method.Expand(site, init)).Dispose();
+            if (method.Place == ReparameterizationPlace.ConvolutionAndNorm && site.Norm is BatchNorm2d norm)
+                expanded.Replace(site.NormName!, new AbsorbedNorm(site, norm)).Dispose();
+        }
         return expanded;
     }
 
+    private static List<ConvSite> Select(IReadOnlyList<ConvSite> sites, IReparameterization method, LayerPolicy? policy)
+    {
+        if (policy?.Names.FirstOrDefault(n => sites.All(s => s.Name != n)) is { } unknown)
+            throw new ArgumentException($"The model has no convolution named '{unknown}'. Its convolutions are {string.Join(", ", sites.Select(s => s.Name))}.");
+        List<ConvSite> wanted = [.. sites.Where((policy ?? method.DefaultPolicy).Selects)];
+        if (wanted.Count == 0)
+            throw new ArgumentException($"No convolution of this model is selected by '{(policy ?? method.DefaultPolicy).Description}', so {method.Name} would change nothing.");
+        var suitable = wanted.FindAll(s => method.Refusal(s) == null);
+        // Whoever says which layers means all of them; whoever leaves the choice to the method gets those that it can take.
+        if (suitable.Count == 0 || (policy != null && suitable.Count < wanted.Count))
+        {
+            var refused = wanted.Find(s => method.Refusal(s) != null)!;
+            throw new ArgumentException($"{method.Name} cannot take over '{refused.Name}': {method.Refusal(refused)}");
+        }
+        return suitable;
+    }
+
     /// <summary>
-    /// The plain model that computes the same: a copy in which every training form is merged. It then checks itself: both models run on
-    /// the probe, and the outputs of every merged layer are compared.
+    /// The plain model that computes the same: a copy in which every training form is merged. It then checks itself: every merged layer is run
+    /// on what it sees when the model runs on the probe, and so are the two models as a whole.
     /// </summary>
     /// <param name="model">A model in evaluation mode.</param>
     /// <param name="probe">A batch to check on, of the shape the model takes.</param>
-    /// <param name="tolerance">The largest difference of a layer allowed, relative to its largest value.</param>
+    /// <param name="tolerance">The largest difference of a layer (and ten times as much of the whole) allowed, relative to its largest value.</param>
     /// <exception cref="InvalidOperationException">The model is in training mode, or has nothing to merge, or the merged model differs.</exception>
     public static (TModule Merged, MergeReport Report) Merge<TModule>(TModule model, Tensor probe, double tolerance = 1e-5) where TModule : Module
     {
         if (model.NamedModules().FirstOrDefault(m => m.Module.Training) is { Module: not null } training)
             throw new InvalidOperationException($"Merge needs the model in evaluation mode, but {(training.Name.Length == 0 ? "it" : $"'{training.Name}'")} is in training mode, where batch norms depend on the batch. Call Eval() first.");
-        // The outermost training forms: what is nested in one is merged by it.
-        List<string> names = [];
-        foreach (var (name, module) in model.NamedModules())
-        {
-            if (module is IReparameterized && !names.Exists(outer => name.StartsWith(outer + ".", StringComparison.Ordinal))) names.Add(name);
-        }
-        if (names.Count == 0) throw new InvalidOperationException("Nothing to merge: the model has no re-parameterised layer. Is it merged already?");
-
         var merged = (TModule)model.Clone();
-        foreach (string name in names)
+        List<MergedPart> parts;
+        try
         {
-            using var form = merged.Replace(name, ((IReparameterized)model.Find(name)).Merge());
+            parts = ModelMerge.Apply(merged, probe.Shape);
+            if (parts.Count == 0) throw new InvalidOperationException("Nothing to merge: the model has no re-parameterised layer that can be. Is it merged already?");
+            merged.Eval();
+            var report = Compare(model, merged, parts, probe);
+            var worst = report.Layers.FirstOrDefault(l => !(l.RelativeDifference <= (l.Name == "output" ? 10 * tolerance : tolerance)));
+            if (worst.Name != null)
+                throw new InvalidOperationException(
+                    $"The merged model differs at '{worst.Name}' by {worst.MaxAbsDifference:E2} (largest value {worst.MaxAbsValue:E2}), more than {tolerance:E0} of it. Please report this: the merge is wrong.");
+            return (merged, report);
         }
-        merged.Eval();
-        var report = Compare(model, merged, names, probe);
-        return report.Worst.RelativeDifference <= tolerance
-            ? (merged, report)
-            : throw new InvalidOperationException(
-                $"The merged model differs at '{report.Worst.Name}' by {report.Worst.MaxAbsDifference:E2} (largest value {report.Worst.MaxAbsValue:E2}), more than {tolerance:E0} of it. Please report this: the merge is wrong.");
+        catch
+        {
+            merged.Dispose();
+            throw;
+        }
     }
 
-    private static MergeReport Compare(Module model, Module merged, List<string> names, Tensor probe)
-    {
-        var before = Run(model, names, probe);
-        var after = Run(merged, names, probe);
-        return new MergeReport([.. before.Select(b => Difference(b.Key, b.Value, after[b.Key]))]);
-    }
-
-    /// <summary>Output of each named layer and, as "output", of the model. A layer's output is that of the last operation that bears its name.</summary>
-    private static Dictionary<string, float[]> Run(Module model, List<string> names, Tensor probe)
+    private static MergeReport Compare(Module model, Module merged, List<MergedPart> parts, Tensor probe)
     {
         using var tape = Tape.Trace();
-        var output = model.Forward(probe);
-        var outputs = new Dictionary<string, float[]>();
-        foreach (string name in names) outputs[name] = tape.Nodes.Last(n => n.Name == name).Output.ToArray();
-        outputs["output"] = output.ToArray();
-        return outputs;
+        float[] output = model.Forward(probe).ToArray();
+        List<LayerDifference> layers = [];
+        foreach (var part in parts)
+        {
+            var input = InputOf(part.Paths[0], tape.Nodes, probe);
+            using var inner = Tape.Inference();
+            layers.Add(Difference(part.Paths[0], Run(model, part.Paths, input), Run(merged, part.Paths, input)));
+        }
+        using var last = Tape.Inference();
+        layers.Add(Difference("output", output, merged.Forward(probe).ToArray()));
+        return new MergeReport(layers);
+    }
+
+    private static float[] Run(Module model, IReadOnlyList<string> paths, Tensor x) =>
+        paths.Aggregate(x, (y, path) => model.Find(path).Forward(y)).ToArray();
+
+    /// <summary>What a module read: the first thing its operations took that neither they nor its parameters made.</summary>
+    private static Tensor InputOf(string path, IReadOnlyList<Op> nodes, Tensor probe)
+    {
+        bool Inside(Op? op) => op != null && (op.Name == path || op.Name.StartsWith(path + ".", StringComparison.Ordinal));
+        HashSet<Tensor> data = [probe];   // what depends on the probe
+        foreach (var node in nodes)
+        {
+            if (!node.Inputs.Any(data.Contains)) continue;
+            if (Inside(node)) return node.Inputs.First(data.Contains);
+            data.Add(node.Output);
+        }
+        throw new InvalidOperationException($"'{path}' did not run when the model ran on the probe, so its merge cannot be checked. Give a probe that reaches it.");
     }
 
     private static LayerDifference Difference(string name, float[] a, float[] b)

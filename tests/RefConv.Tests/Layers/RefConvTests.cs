@@ -27,7 +27,7 @@ public sealed class RefConvTests : DeviceTest
             double tolerance = device is ReferenceDevice ? 1e-10 : 2e-3;
             using var conv = new Conv2d(device, cin, cout, (k, k), new Conv2dOptions(2, k / 2, 1, g), bias: false);
             conv.Weight.FromTorch(Golden(conv.Weight.Data.Length, 1));
-            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK, BaseTrainable = true }).Expand(conv, new Initializer(device));
+            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK, BaseTrainable = true }).Expand(new ConvSite("conv", conv), new Initializer(device));
             layer.Map.FromTorch(Golden(layer.Map.Data.Length, 2));
             using var x = Tensor.From(device, ToChannelsLast(Golden(2 * cin * 8 * 7, 3), 2, cin, 8, 7), new Shape(2, 8, 7, cin));
 
@@ -66,7 +66,7 @@ public sealed class RefConvTests : DeviceTest
     {
         // Point 1 and 2 of the specification: loops over the definition, and the number of refocus weights.
         using var conv = Conv(Reference, cin, cout, k, groups: g);
-        using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK }).Expand(conv, new Initializer(Reference, 5));
+        using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK }).Expand(new ConvSite("conv", conv), new Initializer(Reference, 5));
         var geometry = layer.Geometry;
         Assert.Equal((long)cin * cout * mapK * mapK, layer.Map.Data.Length);
         Assert.Equal(new Shape(geometry.D, g, mapK, mapK), layer.Map.TorchShape);
@@ -96,7 +96,7 @@ public sealed class RefConvTests : DeviceTest
         foreach (var (cin, cout, g, k) in new[] { (8, 8, 8, 3), (5, 7, 1, 3), (4, 8, 2, 5), (48, 48, 48, 5) })
         {
             using var conv = Conv(Cpu, cin, cout, k, groups: g);
-            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = RefocusInit.Zero }).Expand(conv, new Initializer(Cpu));
+            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = RefocusInit.Zero }).Expand(new ConvSite("conv", conv), new Initializer(Cpu));
             using (Tape.Inference()) Assert.Equal(Bits(conv.Weight.ToArray()), Bits(layer.EffectiveKernel().ToArray()));
         }
     }
@@ -111,7 +111,7 @@ public sealed class RefConvTests : DeviceTest
         foreach (var (cin, cout, g, k, mapK) in new[] { (8, 8, 8, 3, 3), (5, 7, 1, 3, 3), (4, 8, 2, 5, 3), (6, 6, 6, 7, 5), (4, 4, 4, 4, 3) })
         {
             using var conv = new Conv2d(new Initializer(Cpu, 2), cin, cout, k, stride, k / 2 * dilation, dilation, g, bias);
-            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK, Init = RefocusInit.TorchDefault }).Expand(conv, new Initializer(Cpu, 3));
+            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK, Init = RefocusInit.TorchDefault }).Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
             using var merged = layer.Merge();
             Assert.Equal(conv.Options, merged.Options);
             Assert.Equal(bias, merged.Bias != null);
@@ -127,7 +127,7 @@ public sealed class RefConvTests : DeviceTest
     {
         // Point 4: W' = W·γ/√(var+ε), b' = β − μ·γ/√(var+ε). With √(var)+ε instead, the small variance drawn here would show.
         using var conv = Conv(Reference, 6, 6, 3, groups: 6);
-        using var layer = (RefConv2d)new RefConvMethod().Expand(conv, new Initializer(Reference, 3));
+        using var layer = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", conv), new Initializer(Reference, 3));
         using var norm = new BatchNorm2d(new Initializer(Reference), 6);
         double[] gamma = Normal(6, 1), beta = Normal(6, 2), mean = Normal(6, 3), variance = [1e-5, 0.5, 2, 1e-4, 1, 3];
         norm.Weight.FromTorch(gamma);
@@ -157,7 +157,7 @@ public sealed class RefConvTests : DeviceTest
     public void TheBasisIsNeverTouchedByTraining()
     {
         using var conv = Conv(Cpu, 6, 6, 3, groups: 6, bias: true);
-        using var layer = (RefConv2d)new RefConvMethod().Expand(conv, new Initializer(Cpu, 3));
+        using var layer = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
         int[] before = Bits(layer.Basis.ToArray());
         float[] mapBefore = layer.Map.ToArray();
         var trained = layer.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
@@ -183,12 +183,12 @@ public sealed class RefConvTests : DeviceTest
     {
         // The unfolded basis is cached; a state dict loaded later must not leave the old one in place.
         using var conv = Conv(Cpu, 6, 6, 3, groups: 6);
-        using var layer = (RefConv2d)new RefConvMethod().Expand(conv, new Initializer(Cpu, 3));
+        using var layer = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
         using (Tape.Inference()) layer.EffectiveKernel();
         layer.Basis.FromTorch(Golden(layer.Basis.Data.Length, 9));
         using var fresh = Conv(Cpu, 6, 6, 3, groups: 6);
         fresh.Weight.FromTorch(Golden(layer.Basis.Data.Length, 9));
-        using var other = (RefConv2d)new RefConvMethod().Expand(fresh, new Initializer(Cpu, 3));
+        using var other = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", fresh), new Initializer(Cpu, 3));
         using (Tape.Inference()) Assert.Equal(Bits(other.EffectiveKernel().ToArray()), Bits(layer.EffectiveKernel().ToArray()));
     }
 
@@ -199,16 +199,16 @@ public sealed class RefConvTests : DeviceTest
         using var conv = Conv(Cpu, 64, 64, 3, groups: 64);
         foreach (var (init, bound) in new[] { (RefocusInit.TorchDefault, 1 / Math.Sqrt(64 * 9)), (RefocusInit.XavierUniform, Math.Sqrt(6.0 / ((64 + 64) * 9))), (RefocusInit.Zero, 0) })
         {
-            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = init }).Expand(conv, new Initializer(Cpu, 3));
+            using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = init }).Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
             float[] map = layer.Map.ToArray();
             Assert.InRange(map.Max(MathF.Abs), 0.999 * bound, bound);
             Assert.Equal(bound * bound / 3, map.Average(v => (double)v * v), bound * bound * 0.01);
         }
         // Dense 64→64: Xavier counts D = 4096 output channels: 0.0128 against the default's 0.333.
         using var dense = Conv(Cpu, 64, 64, 3);
-        using var xavier = (RefConv2d)new RefConvMethod().Expand(dense, new Initializer(Cpu, 3));
+        using var xavier = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", dense), new Initializer(Cpu, 3));
         Assert.InRange(xavier.Map.ToArray().Max(MathF.Abs), 0.0127, 0.01276);
-        using var torch = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = RefocusInit.TorchDefault }).Expand(dense, new Initializer(Cpu, 3));
+        using var torch = (RefConv2d)new RefConvMethod(new RefConvOptions { Init = RefocusInit.TorchDefault }).Expand(new ConvSite("conv", dense), new Initializer(Cpu, 3));
         Assert.InRange(torch.Map.ToArray().Max(MathF.Abs), 0.3330, 0.33334);
     }
 
@@ -216,10 +216,10 @@ public sealed class RefConvTests : DeviceTest
     public void TheAblationsDoWhatTheySay()
     {
         using var conv = Conv(Cpu, 6, 6, 3, groups: 6);
-        using var plain = (RefConv2d)new RefConvMethod().Expand(conv, new Initializer(Cpu, 3));
-        using var bare = (RefConv2d)new RefConvMethod(new RefConvOptions { Shortcut = false }).Expand(conv, new Initializer(Cpu, 3));
-        using var random = (RefConv2d)new RefConvMethod(new RefConvOptions { BaseRandom = true }).Expand(conv, new Initializer(Cpu, 3));
-        using var learnt = (RefConv2d)new RefConvMethod(new RefConvOptions { BaseTrainable = true }).Expand(conv, new Initializer(Cpu, 3));
+        using var plain = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
+        using var bare = (RefConv2d)new RefConvMethod(new RefConvOptions { Shortcut = false }).Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
+        using var random = (RefConv2d)new RefConvMethod(new RefConvOptions { BaseRandom = true }).Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
+        using var learnt = (RefConv2d)new RefConvMethod(new RefConvOptions { BaseTrainable = true }).Expand(new ConvSite("conv", conv), new Initializer(Cpu, 3));
         using var tape = Tape.Inference();
         float[] w = conv.Weight.ToArray(), with = plain.EffectiveKernel().ToArray(), without = bare.EffectiveKernel().ToArray();
         for (int i = 0; i < w.Length; i++) Assert.Equal(with[i], w[i] + without[i], 1e-6f);
@@ -236,9 +236,9 @@ public sealed class RefConvTests : DeviceTest
         Assert.Contains("must be odd", Assert.Throws<ArgumentException>(() => new RefConvMethod(new RefConvOptions { MapK = 2 })).Message);
         Assert.Contains("shortcut", Assert.Throws<ArgumentException>(() => new RefConvMethod(new RefConvOptions { Init = RefocusInit.Zero, Shortcut = false })).Message);
         using var pointwise = Conv(Cpu, 4, 4, 1);
-        Assert.Contains("1×1", Assert.Throws<ArgumentException>(() => new RefConvMethod().Expand(pointwise, new Initializer(Cpu))).Message);
+        Assert.Contains("1×1", Assert.Throws<ArgumentException>(() => new RefConvMethod().Expand(new ConvSite("conv", pointwise), new Initializer(Cpu))).Message);
         using var zero = new Conv2d(Cpu, 4, 4, (3, 3), new Conv2dOptions(1, 1, 1, 1), bias: false);
-        Assert.Contains("Train the plain model first", Assert.Throws<ArgumentException>(() => new RefConvMethod().Expand(zero, new Initializer(Cpu))).Message);
+        Assert.Contains("Train the plain model first", Assert.Throws<ArgumentException>(() => new RefConvMethod().Expand(new ConvSite("conv", zero), new Initializer(Cpu))).Message);
         using var basis = Normal(Cpu, new(3, 3, 1, 4), 1);
         using var map = Normal(Cpu, new(4, 4, 5, 5), 2);
         using var tape = Tape.Inference();
@@ -259,7 +259,7 @@ public sealed class RefConvTests : DeviceTest
     public void GradientsOfTheWholeLayerAgreeWithDifferences()
     {
         using var conv = Conv(Reference, 4, 4, 3, groups: 4, bias: true);
-        using var layer = (RefConv2d)new RefConvMethod().Expand(conv, new Initializer(Reference, 3));
+        using var layer = (RefConv2d)new RefConvMethod().Expand(new ConvSite("conv", conv), new Initializer(Reference, 3));
         using var x = Normal(Reference, new(2, 5, 5, 4), 1, requiresGrad: true);
         var result = GradCheck.Run([x, .. layer.TrainableParameters()], () => layer.Forward(x));
         Assert.True(result.MaxError < 1e-7, result.ToString());

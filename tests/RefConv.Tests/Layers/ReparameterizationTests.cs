@@ -120,6 +120,8 @@ public sealed class ReparameterizationTests : DeviceTest
 
         public override Tensor Forward(Tensor x) => Child("conv").Forward(x).Activation(ActivationKind.Identity, Name);
 
+        public bool HasBias => true;
+
         public Conv2d Merge()
         {
             var conv = (Conv2d)((Conv2d)Child("conv")).Clone();

@@ -32,18 +32,19 @@ public sealed class ModelFileTests : DeviceTest
         { """{"version":1,"spec":{}}""", "is empty" },
         { """{"version":1,"spec":{"architecture":null}}""", "is empty" },
         { """{"version":1,"spec":{"architecture":"resnet18","classes":"ten"}}""", "is damaged" },
-        { """{"version":2,"spec":{"architecture":"resnet18"}}""", "newer version of this tool (format 2" },
+        { """{"version":3,"spec":{"architecture":"resnet18"}}""", "newer version of this tool (format 3" },
         { """{"version":1,"spec":{"architecture":"resnet19"}}""", "Did you mean 'resnet18'?" },
         { """{"version":1,"spec":{"architecture":"resnet18","classes":0}}""", "at least 2 classes" },
         { """{"version":1,"spec":{"architecture":"resnet18","classes":2000000000,"width":1,"inChannels":3,"imageSize":32}}""", "cannot be built" },
         { """{"version":1,"spec":{"architecture":"resnet18","classes":10,"width":1,"inChannels":2000000000,"imageSize":32}}""", "cannot be built" },
         { Small + ""","form":{}}""", "is damaged" },
         { Small + ""","form":{"method":"refconv"}}""", "is damaged" },
-        { Small + ""","form":{"method":"refconv","options":{"mapK":3},"layers":[null]}}""", "is damaged" },
+        { Small + ""","forms":[{"method":"refconv","options":{"mapK":3},"layers":[null]}]}""", "is damaged" },
         { Small + ""","form":{"method":"refconv","options":{"mapK":3,"init":"Zero","shortcut":true,"baseTrainable":false,"baseRandom":false},"layers":[]}}""", "would change nothing" },
         { Small + ""","form":{"method":"refconv","options":{"mapK":2},"layers":["model.1.0"]}}""", "must be odd" },
-        { Small + ""","form":{"method":"refconv","options":{"init":"Magic"},"layers":["model.1.0"]}}""", "is damaged" },
-        { Small + ""","form":{"method":"dbb","options":{"mapK":3,"init":"Zero","shortcut":true,"baseTrainable":false,"baseRandom":false},"layers":["model.1.0"]}}""", "no method 'dbb'" },
+        { Small + ""","form":{"method":"refconv","options":{"init":"Magic"},"layers":["model.1.0"]}}""", "It can be XavierUniform" },
+        { Small + ""","form":{"method":"refconv","options":{"mapK":"three"},"layers":["model.1.0"]}}""", "'mapK'" },
+        { Small + ""","form":{"method":"magic","options":{"mapK":3,"init":"Zero","shortcut":true,"baseTrainable":false,"baseRandom":false},"layers":["model.1.0"]}}""", "no method 'magic'" },
         { Small + ""","form":{"method":"refconv","options":{"mapK":3,"init":"Zero","shortcut":true,"baseTrainable":false,"baseRandom":false},"layers":["model.99.0"]}}""", "no convolution named 'model.99.0'" },
     };
 
@@ -68,9 +69,9 @@ public sealed class ModelFileTests : DeviceTest
         using var loaded = ModelFile.Load(_folder.File("m"), Cpu, out var info);
 
         Assert.Equal(spec, loaded.Spec);
-        Assert.Equal(saved.Form?.Method, loaded.Form?.Method);
-        Assert.Equal(saved.Form?.Options, loaded.Form?.Options);
-        Assert.Equal(saved.Form?.Layers, loaded.Form?.Layers);
+        Assert.Equal(saved.Forms.Select(Text), loaded.Forms.Select(Text));
+
+        static string Text(TrainingForm f) => $"{f.Method.Name} {f.Method.Options.ToJsonString()} {string.Join(' ', f.Layers)}";
         Assert.Equal((data.Name, data.Mean[0], data.Std[0]), (info!.Name, info.Mean[0], info.Std[0]));
         Assert.Equal(data.ClassNames, info.ClassNames);
         Assert.Equal(Describe(saved), Describe(loaded));
@@ -108,7 +109,7 @@ public sealed class ModelFileTests : DeviceTest
         float[] before = model.NamedParameters().First().Parameter.ToArray();
 
         var unexpected = Fails(model, "refocused").Mismatch;
-        Assert.Equal(refocused.Form!.Layers.Select(l => l + ".convmap.weight").Order(), unexpected.Unexpected.Order());
+        Assert.Equal(refocused.Forms[0].Layers.Select(l => l + ".convmap.weight").Order(), unexpected.Unexpected.Order());
         Assert.Empty(unexpected.Missing);
         Assert.Empty(unexpected.Mismatched);
         Assert.Equal(unexpected.Unexpected.Order(), Fails(refocused, "plain").Mismatch.Missing.Order());

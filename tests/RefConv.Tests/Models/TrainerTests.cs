@@ -170,13 +170,13 @@ public sealed class TrainerTests : DeviceTest
         run.Create();
         using (var trainer = new Trainer(refocused, Pictures, State(Short with { Epochs = 2, WeightDecay = 0.1, NormWeightDecay = 0.1 }), run)) trainer.Run();
         SortedDictionary<string, int[]> before = Tensors(file), after = Tensors(run.LastFile);
-        foreach (string layer in refocused.Form!.Layers)
+        foreach (string layer in refocused.Forms[0].Layers)
         {
             Assert.Equal(before[layer + ".weight"], after[layer + ".weight"]);
             Assert.False(after.ContainsKey($"{ModelFile.OptimizerPrefix}{layer}.weight"));
             Assert.Contains(after[$"{ModelFile.OptimizerPrefix}{layer}.convmap.weight"], bits => bits != 0);
         }
-        var frozen = refocused.Form.Layers.Select(l => l + ".weight").ToHashSet();
+        var frozen = refocused.Forms[0].Layers.Select(l => l + ".weight").ToHashSet();
         foreach (var (key, bits) in before.Where(b => !frozen.Contains(b.Key))) Assert.False(bits.AsSpan().SequenceEqual(after[key]), $"{key} did not move");
     }
 

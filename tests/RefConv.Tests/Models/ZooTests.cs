@@ -64,7 +64,7 @@ public sealed class ZooTests : DeviceTest
         // The patterns match the large convolutions one for one, and the refocused model says so of itself.
         string[] convs = [.. model.NamedModules().Where(m => m.Module is Conv2d { KernelSize.H: > 1 }).Select(m => m.Name)];
         Assert.Equal(convs, model.NamedModules().Where(m => m.Module is Conv2d && Regex.IsMatch(m.Name, LargeConvs[name])).Select(m => m.Name));
-        Assert.Equal(convs, refocused.Form!.Layers);
+        Assert.Equal(convs, refocused.Forms[0].Layers);
     }
 
     [Fact]
@@ -150,7 +150,7 @@ public sealed class ZooTests : DeviceTest
         DrawEverything(model);
         using var refocused = model.Expand(new RefConvMethod(), LayerPolicy.LargerThan1, seed: 5);
         var lists = StateDict.Load(refocused, StateDict.Of(model), strict: false);
-        Assert.Equal(refocused.Form!.Layers.Select(l => l + ".convmap.weight").Order(), lists.Missing.Order());
+        Assert.Equal(refocused.Forms[0].Layers.Select(l => l + ".convmap.weight").Order(), lists.Missing.Order());
         Assert.Empty(lists.Unexpected);
         TrainTwoSteps(refocused);
         refocused.Eval();
@@ -158,9 +158,9 @@ public sealed class ZooTests : DeviceTest
         var (merged, report) = refocused.Merge();
         using (merged)
         {
-            Assert.Null(merged.Form);
+            Assert.Empty(merged.Forms);
             Assert.Equal(0, report.Worst.MaxAbsDifference);
-            Assert.Equal(refocused.Form!.Layers.Append("output"), report.Layers.Select(l => l.Name));
+            Assert.Equal(refocused.Forms[0].Layers.Append("output"), report.Layers.Select(l => l.Name));
             Assert.All(report.Layers, l => Assert.InRange(l.MaxAbsValue, 1e-4, 1e6)); // something was compared
             Assert.Equal(model.NamedParameters().Select(p => p.Name), merged.NamedParameters().Select(p => p.Name));
             using var fresh = Zoo.Create(model.Spec, new Initializer(Cpu, 99));

@@ -1,0 +1,48 @@
+namespace RefConv.Layers;
+
+/// <summary>Finds the places of a model where a method can act.</summary>
+internal static class ConvSites
+{
+    /// <summary>Every convolution, and every training form of one, in the model's order. What is inside a training form is that form's business.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="input">Shape of its input; null when nobody asks for the batch norm behind a convolution.</param>
+    public static IReadOnlyList<ConvSite> Of(Module model, Shape? input)
+    {
+        List<ConvSite> sites = [];
+        foreach (var (name, module) in model.NamedModules())
+        {
+            if (module is not (Conv2d or IReparameterized)) continue;
+            if (sites.Exists(outer => outer.Layer is IReparameterized && name.StartsWith(outer.Name + ".", StringComparison.Ordinal))) continue;
+            sites.Add(new ConvSite(name, module));
+        }
+        if (input is not { } shape || sites.Count == 0) return sites;
+
+        var norms = NormsBehind(model, shape);
+        var absorbed = model.NamedModules().Where(m => m.Module is AbsorbedNorm)
+            .ToDictionary(m => ((AbsorbedNorm)m.Module).ConvName, m => (m.Name, Norm: (AbsorbedNorm)m.Module));
+        return [.. sites.Select(site =>
+            absorbed.TryGetValue(site.Name, out var a) ? site with { NormName = a.Name, Norm = a.Norm, EndsBranch = a.Norm.EndsBranch }
+            : norms.TryGetValue(site.Name, out var n) ? site with { NormName = n.Name, Norm = model.Find(n.Name), EndsBranch = n.EndsBranch }
+            : site)];
+    }
+
+    /// <summary>
+    /// For each convolution the batch norm that alone reads it. What reads what is not in the modules but in what they compute, so one forward pass is
+    /// recorded without being computed.
+    /// </summary>
+    private static Dictionary<string, (string Name, bool EndsBranch)> NormsBehind(Module model, Shape input)
+    {
+        var modules = model.NamedModules().ToDictionary(m => m.Name, m => m.Module);
+        var device = model.NamedParameters().First().Parameter.Device;
+        using var tape = Tape.Symbolic();
+        model.Forward(tape.SymbolicInput(device, input));
+        var readers = tape.Nodes.SelectMany(n => n.Inputs.Distinct().Select(i => (Input: i, Node: n))).ToLookup(r => r.Input, r => r.Node);
+        Dictionary<string, (string, bool)> found = [];
+        foreach (var conv in tape.Nodes.OfType<Conv2dOp>())
+        {
+            if (readers[conv.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
+                found[conv.Name] = (norm.Name, norm.ResidualInput != null || readers[norm.Output].ToArray() is [AddOp]);
+        }
+        return found;
+    }
+}
