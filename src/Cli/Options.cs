@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text.Json.Nodes;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
@@ -49,6 +50,52 @@ internal static class Options
         DefaultValueFactory = _ => 1,
         HelpName = "N",
     };
+
+    public static Option<int> Seeds() => new("--seeds")
+    {
+        Description = "Repeat with so many seeds, counting up from --seed, and show mean ± deviation.",
+        DefaultValueFactory = _ => 1,
+        HelpName = "N",
+    };
+
+    public static Option<string> Method(string fallback, string what) => new("--method")
+    {
+        Description = $"{what}: {string.Join(" | ", Reparameterizations.Names)} | none.",
+        DefaultValueFactory = _ => fallback,
+        HelpName = "NAME",
+    };
+
+    public static Option<string[]> MethodOptions() => new("--set")
+    {
+        Description = "An option of the method, as NAME=VALUE; may be given several times (docs/methods says which there are). Default: the method's own.",
+        HelpName = "NAME=VALUE",
+    };
+
+    /// <summary>The method of <see cref="Method"/> with the options of <see cref="MethodOptions"/>; null for none.</summary>
+    public static IReparameterization? ReadMethod(string name, string[]? settings)
+    {
+        settings ??= [];
+        if (name == "none")
+            return settings.Length == 0 ? null : throw new ArgumentException("--set sets an option of a method, and the method is none. Give one with --method.");
+        if (!Reparameterizations.Names.Contains(name))
+            throw new ArgumentException($"There is no method '{name}'.{Suggest.Offer(name, [.. Reparameterizations.Names, "none"])} Known are {string.Join(", ", Reparameterizations.Names)}, none.");
+        var defaults = Reparameterizations.Create(name).Options;
+        var options = new JsonObject();
+        foreach (string setting in settings)
+        {
+            int equals = setting.IndexOf('=');
+            string key = equals < 0 ? setting : setting[..equals];
+            if (equals < 1 || !defaults.ContainsKey(key))
+                throw new ArgumentException($"--set {setting}: {name} has no such option.{Suggest.Offer(key, defaults.Select(d => d.Key))} It takes {string.Join(", ", defaults.Select(d => $"{d.Key}={d.Value?.ToJsonString()}"))}.");
+            // A word is a word; numbers, true and false are what they look like.
+            string value = setting[(equals + 1)..];
+            options[key] = value is "true" or "false" || double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out _) ? JsonNode.Parse(value) : value;
+        }
+        return Reparameterizations.Create(name, options);
+    }
+
+    /// <summary>A folder that is not there yet: runs/KIND-1, runs/KIND-2 …</summary>
+    public static string NewFolder(string kind) => Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{kind}-{i}")).First(p => !Path.Exists(p));
 
     public static Option<int> Threads() => Integer("--threads", 0, "Threads; 0 for all cores.");
 

@@ -34,7 +34,7 @@ internal static class Program
             "RefConv: train a ConvNet, refocus its kernels (arXiv 2310.10563), merge them back into the plain model.\n" +
             "Start with `refconv demo`: it needs no data and takes about two minutes.");
         foreach (var command in (ReadOnlySpan<Command>)[
-            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation),
+            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation), CompareCommand.Create(cancellation),
             MergeCommand.Create(), EvalCommand.Create(cancellation), SummaryCommand.Create(), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {
             root.Add(command);

@@ -26,7 +26,7 @@ internal static class DemoCommand
         Option<double> width = Options.Width(Width);
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> threads = Options.Threads(), mapK = Options.MapK();
-        Option<int> seeds = new("--seeds") { Description = "Repeat with so many seeds, counting up from --seed, and show mean ± deviation.", DefaultValueFactory = _ => 1, HelpName = "N" };
+        Option<int> seeds = Options.Seeds();
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for checkpoints and report.html. Default: a new folder runs/demo-N.");
         foreach (var option in (ReadOnlySpan<Option>)[data, model, width, limit, testLimit]) command.Add(option);
@@ -50,7 +50,7 @@ internal static class DemoCommand
     {
         if (seeds < 1) throw new ArgumentException($"--seeds must be at least 1; it is {seeds}.");
         recipe.Validate();
-        folder ??= NewFolder();
+        folder ??= Options.NewFolder("demo");
         long started = Stopwatch.GetTimestamp();
         output.Heading("RefConv demo");
         output.Line($"A {spec} is trained on {data.Train.Count:N0} pictures ({data.Spec}). Then, from the same weights and by the same recipe, it is");
@@ -120,15 +120,6 @@ internal static class DemoCommand
                 row["accuracies"] = new JsonArray([.. all.Select(r => (JsonNode)pick(r).Accuracy)]);
             }
             return row;
-        }
-    }
-
-    private static string NewFolder()
-    {
-        for (int i = 1; ; i++)
-        {
-            string path = Path.Combine("runs", $"demo-{i}");
-            if (!Path.Exists(path)) return path;
         }
     }
 }

@@ -13,51 +13,63 @@ internal static class SummaryCommand
 {
     public static Command Create()
     {
-        var command = new Command("summary", "Shape, parameters and multiply-adds (MACs) of every layer, while training and deployed.");
-        Argument<string?> file = new("FILE") { Description = "A model file. Left out: the architecture of --model, refocused.", Arity = ArgumentArity.ZeroOrOne };
-        Option<string> model = Options.ModelName();
+        var command = new Command("summary", "What a model costs, while training and deployed: parameters, multiply-adds (MACs) and bytes of every layer, and the time of a training step.");
+        Argument<string?> file = new("FILE") { Description = "A model file. Left out: the architecture of --model, in the form of --method.", Arity = ArgumentArity.ZeroOrOne };
+        Option<string> model = Options.ModelName(), method = Options.Method("refconv", "Training form of the architecture");
+        Option<string[]> methodOptions = Options.MethodOptions();
         Option<double> width = Options.Width();
         Option<int> classes = new("--classes") { Description = "Classes.", DefaultValueFactory = _ => 1000, HelpName = "N" };
         Option<int> size = new("--size") { Description = "Rows and columns of the image; up to 64 the variant for small images is taken.", DefaultValueFactory = _ => 224, HelpName = "PIXELS" };
-        Option<int> mapK = Options.MapK();
-        Option<bool> plain = new("--plain") { Description = "Do not refocus the architecture." };
+        Option<int?> batch = new("--batch") { Description = "Measure the time of a training step with so many images; 0 for not at all. Default: 8 where --method is given, otherwise 0.", HelpName = "N" };
+        Option<int> threads = Options.Threads();
         Option<bool> json = Options.Json();
         command.Add(file);
-        foreach (var option in (ReadOnlySpan<Option>)[model, width, classes, size, mapK, plain, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[model, method, methodOptions, width, classes, size, batch, threads, json]) command.Add(option);
         command.SetAction(parsed =>
         {
-            using var device = new CpuDevice();
+            if (parsed.GetValue(batch) < 0) throw new ArgumentException($"--batch must be at least 0; it is {parsed.GetValue(batch)}.");
+            using var device = new CpuDevice(parsed.GetValue(threads));
             using var net = parsed.GetValue(file) is { } path ? ModelFile.Load(path, device) : Build(device);
-            Print(new Output(parsed.GetValue(json)), net);
+            bool asked = parsed.GetResult(method) is { Implicit: false };
+            Print(new Output(parsed.GetValue(json)), net, parsed.GetValue(batch) ?? (asked ? 8 : 0));
             return 0;
 
             Model Build(Device where)
             {
                 int pixels = parsed.GetValue(size);
                 var spec = new ModelSpec(parsed.GetValue(model)!) { Classes = parsed.GetValue(classes), Width = parsed.GetValue(width), ImageSize = pixels, SmallImages = pixels <= 64 };
+                var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
                 var created = Zoo.Create(spec, new Initializer(where));
-                if (parsed.GetValue(plain)) return created;
-                using (created) return created.Expand(new RefConvMethod(new RefConvOptions { MapK = parsed.GetValue(mapK), Init = RefocusInit.Zero }), LayerPolicy.LargerThan1);
+                if (how == null) return created;
+                using (created) return created.Expand(how, how is RefConvMethod ? LayerPolicy.LargerThan1 : null);
             }
         });
         return command;
     }
 
-    private static void Print(Output output, Model model)
+    private static void Print(Output output, Model model, int batch)
     {
         var summary = ModelSummary.Of(model);
         output.Heading($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))}");
         List<IReadOnlyList<string>> rows = [.. summary.Layers.Select(l => (IReadOnlyList<string>)
-            [l.Name, l.Kind, l.Output.ToString(), N(l.TrainParameters), N(l.DeployParameters), N(l.TrainMacs), N(l.TransformMacs), N(l.DeployMacs)])];
-        rows.Add(["total", "", "", N(summary.TrainParameters), N(summary.DeployParameters), N(summary.TrainMacs), N(summary.TransformMacs), N(summary.DeployMacs)]);
-        output.Table(["layer", "kind", "output [n, h, w, c]", "parameters training", "deployed", "MACs/image training", "transform MACs/step", "MACs/image deployed"], rows);
-        foreach (var l in summary.Layers) output.Object(ToJson(l.Name, l.TrainParameters, l.DeployParameters, l.TrainMacs, l.TransformMacs, l.DeployMacs));
-        output.Object(ToJson("total", summary.TrainParameters, summary.DeployParameters, summary.TrainMacs, summary.TransformMacs, summary.DeployMacs));
+            [l.Name, l.Kind, l.Output.Count == 0 ? "" : l.Output.ToString(), N(l.TrainParameters), N(l.DeployParameters), N(l.TrainMacs), N(l.TransformMacs), N(l.DeployMacs), N(l.TrainBytes), N(l.DeployBytes)])];
+        rows.Add(["total", "", "", N(summary.TrainParameters), N(summary.DeployParameters), N(summary.TrainMacs), N(summary.TransformMacs), N(summary.DeployMacs), N(summary.TrainBytes), N(summary.DeployBytes)]);
+        output.Table(["layer", "kind", "output [n, h, w, c]", "parameters training", "deployed", "MACs/image training", "transform MACs/step", "MACs/image deployed", "bytes/image training", "deployed"], rows);
+        foreach (var l in summary.Layers) output.Object(ToJson(l.Name, l.TrainParameters, l.DeployParameters, l.TrainMacs, l.TransformMacs, l.DeployMacs, l.TrainBytes, l.DeployBytes));
+        var total = ToJson("total", summary.TrainParameters, summary.DeployParameters, summary.TrainMacs, summary.TransformMacs, summary.DeployMacs, summary.TrainBytes, summary.DeployBytes);
+        if (batch > 0)
+        {
+            using var plain = Zoo.Create(model.Spec, new Initializer(model.Device));
+            double step = StepTime.Milliseconds(model, batch), plainStep = model.Forms.Count == 0 ? step : StepTime.Milliseconds(plain, batch);
+            output.Line($"A training step of {batch} images takes {Output.Text(step, "0.0")} ms; the plain model's {Output.Text(plainStep, "0.0")} ms ({Output.Text(step / plainStep, "0.00")} times as long).");
+            (total["batch"], total["stepMs"], total["plainStepMs"]) = (batch, step, plainStep);
+        }
+        output.Object(total);
 
         static string N(long value) => value == 0 ? "" : value.ToString("N0", CultureInfo.InvariantCulture);
     }
 
-    private static JsonObject ToJson(string name, long trainParameters, long deployParameters, long trainMacs, long transformMacs, long deployMacs) => new()
+    private static JsonObject ToJson(string name, long trainParameters, long deployParameters, long trainMacs, long transformMacs, long deployMacs, long trainBytes, long deployBytes) => new()
     {
         ["name"] = name,
         ["trainParameters"] = trainParameters,
@@ -65,5 +77,7 @@ internal static class SummaryCommand
         ["trainMacs"] = trainMacs,
         ["transformMacs"] = transformMacs,
         ["deployMacs"] = deployMacs,
+        ["trainBytes"] = trainBytes,
+        ["deployBytes"] = deployBytes,
     };
 }

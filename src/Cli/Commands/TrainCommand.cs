@@ -15,13 +15,16 @@ internal static class TrainCommand
         var command = new Command("train", "Train a model from scratch, or go on with a run that was stopped (--resume).");
         Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
         Option<double> width = Options.Width();
+        Option<string> method = Options.Method("none", "Train in the form of a method, to be merged afterwards");
+        Option<string[]> methodOptions = Options.MethodOptions();
+        Option<string?> from = new("--from") { Description = "Start from this trained model instead of new weights. Default: new weights.", HelpName = "FILE" };
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> threads = Options.Threads();
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[data, model, width, limit, testLimit]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[data, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
 
@@ -44,9 +47,32 @@ internal static class TrainCommand
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
             var settings = recipe.Read(parsed);
             settings.Validate();
-            using var net = Zoo.Create(Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train), new Initializer(where, settings.Seed));
+            var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
             var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
-            return TrainingRun.Start(output, net, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+            var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train);
+            string path = parsed.GetValue(outFolder) ?? Options.NewFolder("train");
+            string? start = parsed.GetValue(from);
+            if (how is RefConvMethod && start == null)
+            {
+                output.Line("RefConv refocuses trained kernels, and no model is given with --from: a plain one is trained first, by the same recipe.");
+                string first = Path.Combine(path, "base");
+                using var plain = Zoo.Create(spec, new Initializer(where, settings.Seed));
+                int code = TrainingRun.Start(output, plain, source, state, first, parsed.GetValue(stopAfter), cancellation);
+                if (code != 0 || !File.Exists(new RunFolder(first).BestFile) || parsed.GetValue(stopAfter) < settings.Epochs) return code;
+                start = new RunFolder(first).LastFile;
+            }
+            using var net = Begin();
+            if (how == null) return TrainingRun.Start(output, net, source, state, path, parsed.GetValue(stopAfter), cancellation);
+            using var expanded = net.Expand(how, seed: settings.Seed);
+            return TrainingRun.Start(output, expanded, source, state with { Kind = how is RefConvMethod ? "refocus" : how.Name }, path, parsed.GetValue(stopAfter), cancellation);
+
+            Model Begin()
+            {
+                if (start == null) return Zoo.Create(spec, new Initializer(where, settings.Seed));
+                var loaded = ModelFile.Load(start, where);
+                if (how == null || loaded.Forms.Count == 0) return loaded;
+                using (loaded) throw new ArgumentException($"{start} is in {loaded.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
+            }
         });
         return command;
     }
@@ -62,7 +88,7 @@ internal static class TrainingRun
 
     public static int Start(Output output, Model model, DataSource data, RunState state, string? path, int? stopAfter, CancellationToken cancellation)
     {
-        path ??= Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{state.Kind}-{i}")).First(p => !Path.Exists(p));
+        path ??= Options.NewFolder(state.Kind);
         var folder = new RunFolder(path);
         using var trainer = new Trainer(model, data, state, folder);
         folder.Create();
@@ -83,7 +109,7 @@ internal static class TrainingRun
         else if (last != null)
         {
             output.Line($"Top-1 {Output.Text(100 * last.Accuracy, "0.00")} % (best epoch {Output.Text(100 * state.BestAccuracy, "0.00")} %). Model: {folder.LastFile}");
-            output.Line(state.Kind == "refocus"
+            output.Line(trainer.Model.Forms.Count > 0
                 ? $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors"
                 : $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}");
         }

@@ -8,7 +8,7 @@ namespace RefConv.Models.Report;
 /// <param name="Points">In order of x.</param>
 public sealed record Series(string Name, IReadOnlyList<(double X, double Y)> Points);
 
-/// <summary>Line charts as SVG text. Colours come from CSS variables of the page, so one chart serves light and dark.</summary>
+/// <summary>Line and dot charts as SVG text. Colours come from CSS variables of the page, so one chart serves light and dark.</summary>
 public static class SvgChart
 {
     private const int Width = 640, Height = 320, Left = 56, Right = 16, Top = 16, Bottom = 44;
@@ -52,6 +52,41 @@ public static class SvgChart
         svg.Append("</svg><p class=\"legend\">");
         for (int s = 0; s < series.Count; s++) Append($"<span><i class=\"s{s % 6}\"></i>{Escape(series[s].Name)}</span> ");
         return svg.Append("</p>").ToString();
+
+        void Append(FormattableString text) => svg.Append(text.ToString(CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>Draws one line a name with a dot for each of its values and a bar at their mean; values are shown on hover.</summary>
+    /// <param name="rows">Names and values.</param>
+    /// <param name="label">Name of the axis.</param>
+    /// <param name="format">.NET format of values.</param>
+    public static string Dots(IReadOnlyList<(string Name, IReadOnlyList<double> Values)> rows, string label, string format)
+    {
+        const int Names = 110, Row = 24;
+        double[] all = [.. rows.SelectMany(r => r.Values).Where(double.IsFinite)];
+        if (all.Length == 0) return "<p>No points to draw.</p>";
+        var (ticks, low, high) = Ticks(all.Min(), all.Max(), whole: false);
+        int height = Top + (rows.Count * Row) + Bottom;
+        double X(double x) => Names + ((x - low) / (high - low) * (Width - Names - Right));
+
+        var svg = new StringBuilder();
+        Append($"<svg viewBox=\"0 0 {Width} {height}\" role=\"img\" aria-label=\"{Escape(label)} of {rows.Count} rows\" class=\"chart\">");
+        foreach (double t in ticks)
+        {
+            Append($"<line class=\"grid\" x1=\"{X(t):0.#}\" x2=\"{X(t):0.#}\" y1=\"{Top}\" y2=\"{height - Bottom}\"/>");
+            Append($"<text x=\"{X(t):0.#}\" y=\"{height - Bottom + 18}\" text-anchor=\"middle\">{Text(t, format)}</text>");
+        }
+        for (int i = 0; i < rows.Count; i++)
+        {
+            double y = Top + (i * Row) + (Row / 2.0);
+            Append($"<text x=\"{Names - 10}\" y=\"{y + 4:0.#}\" text-anchor=\"end\">{Escape(rows[i].Name)}</text>");
+            double[] values = [.. rows[i].Values.Where(double.IsFinite)];
+            if (values.Length == 0) continue;
+            Append($"<path class=\"s{i % 6}\" d=\"M{X(values.Average()):0.#} {y - 7:0.#}v14\"/>");
+            foreach (double v in values) Append($"<circle class=\"s{i % 6}\" cx=\"{X(v):0.#}\" cy=\"{y:0.#}\" r=\"4\"><title>{Escape(rows[i].Name)}: {Text(v, format)}</title></circle>");
+        }
+        Append($"<text x=\"{(Names + Width - Right) / 2}\" y=\"{height - 6}\" text-anchor=\"middle\">{Escape(label)}</text>");
+        return svg.Append("</svg>").ToString();
 
         void Append(FormattableString text) => svg.Append(text.ToString(CultureInfo.InvariantCulture));
     }

@@ -76,7 +76,7 @@ public sealed class RefocusExperiment
         using var loaded = Zoo.Create(Spec, new Initializer(device, seed: 987654321));
         ModelFile.LoadWeights(loaded, file, strict: true);
         loaded.Eval();
-        double error = MaxDifference(refocused, loaded, Data.Test, cancellation);
+        double error = MergeCheck.OnScores(refocused, loaded, Data.Test, cancellation).Difference;
         var evaluation = Evaluator.Evaluate(loaded, Data.Test, cancellation: cancellation);
         var summary = Analysis.ModelSummary.Of(loaded);
         var mergedRow = new ExperimentRow("merged", evaluation.Accuracy, evaluation.Loss, refocusedRow.TrainParameters, summary.DeployParameters, summary.DeployMacs,
@@ -96,23 +96,5 @@ public sealed class RefocusExperiment
         var summary = Analysis.ModelSummary.Of(model);
         return new ExperimentRow(name, last.Accuracy, last.TestLoss, summary.TrainParameters, summary.DeployParameters, summary.DeployMacs,
             Stopwatch.GetElapsedTime(started).TotalSeconds, trainer.State.History);
-    }
-
-    /// <summary>Largest difference of the scores over the test pictures.</summary>
-    private static double MaxDifference(Model a, Model b, ImageDataset data, CancellationToken cancellation)
-    {
-        double worst = 0;
-        foreach (var batch in BatchLoader.Evaluation(data, Math.Min(128, data.Count)).Epoch(cancellation: cancellation))
-        {
-            using var x = Tensor.From(a.Device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
-            using var tape = Tape.Inference();
-            float[] ya = a.Forward(x).ToArray(), yb = b.Forward(x).ToArray();
-            for (int i = 0; i < ya.Length; i++)
-            {
-                double d = Math.Abs((double)ya[i] - yb[i]);
-                worst = double.IsNaN(d) ? double.PositiveInfinity : Math.Max(worst, d);
-            }
-        }
-        return worst;
     }
 }

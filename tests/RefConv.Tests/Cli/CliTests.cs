@@ -10,7 +10,7 @@ namespace RefConv.Tests.Cli;
 [Collection(ConsoleCollection.Name)]
 public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture<CliTests.Pipeline>
 {
-    private static readonly string[] Commands = ["demo", "train", "refocus", "merge", "eval", "summary", "bench", "devices"];
+    private static readonly string[] Commands = ["demo", "train", "refocus", "compare", "merge", "eval", "summary", "bench", "devices"];
 
     [Fact]
     public void HelpOfEveryCommandShowsItsDefaults()
@@ -159,7 +159,7 @@ public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture
         Assert.Contains("14 layers in refconv form", text);
         Assert.Matches(@"model\.1\.0 +RefConv2d +\[1, 32, 32, 8\]", text);
         Assert.DoesNotContain("refconv form", Good("summary", pipeline.MergedFile).Out);
-        Assert.DoesNotContain("RefConv2d", Good("summary", "--plain", "--size", "32", "--width", "0.0625", "--classes", "10").Out);
+        Assert.DoesNotContain("RefConv2d", Good("summary", "--method", "none", "--batch", "0", "--size", "32", "--width", "0.0625", "--classes", "10").Out);
     }
 
     [Fact]

@@ -1,0 +1,98 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RefConv.Layers;
+using RefConv.Models.Data;
+using RefConv.Models.Report;
+using RefConv.Models.Train;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv compare</c>: several methods from one recipe and seed, in one table.</summary>
+internal static class CompareCommand
+{
+    public static Command Create(CancellationToken cancellation)
+    {
+        var command = new Command("compare", "Train one model by several methods, from one recipe and seed, merge each and put them into one table. Run again with the same --out, it goes on where it was stopped.");
+        Option<string> methods = new("--methods")
+        {
+            Description = $"Methods, separated by commas: {string.Join(" | ", Reparameterizations.Names)} | none; or all. The plain model (none) is always trained.",
+            DefaultValueFactory = _ => "all",
+            HelpName = "NAMES",
+        };
+        Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
+        Option<double> width = Options.Width();
+        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
+        Option<int> threads = Options.Threads(), seeds = Options.Seeds();
+        Option<bool> json = Options.Json();
+        Option<string?> outFolder = Options.Out("Folder for the runs, comparison.md and report.html. Default: a new folder runs/compare-N.");
+        foreach (var option in (ReadOnlySpan<Option>)[methods, data, model, width, limit, testLimit]) command.Add(option);
+        var recipe = new RecipeOptions(command, epochs: 12);
+        foreach (var option in (ReadOnlySpan<Option>)[seeds, threads, device, outFolder, json]) command.Add(option);
+
+        command.SetAction(parsed =>
+        {
+            var output = new Output(parsed.GetValue(json));
+            if (parsed.GetValue(seeds) < 1) throw new ArgumentException($"--seeds must be at least 1; it is {parsed.GetValue(seeds)}.");
+            var settings = recipe.Read(parsed);
+            settings.Validate();
+            string list = parsed.GetValue(methods)!;
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            string folder = parsed.GetValue(outFolder) ?? Options.NewFolder("compare");
+            var comparison = new MethodComparison
+            {
+                Spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train),
+                Data = source,
+                Recipe = settings,
+                Methods = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries),
+                Seeds = parsed.GetValue(seeds),
+                Folder = folder,
+                Train = (name, trainer, token) => TrainingView.Run(output, name, trainer, null, token),
+                OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: top-1 {Output.Text(100 * row.Accuracy, "0.0")} %"),
+            };
+            output.Heading($"{comparison.Spec} by {string.Join(", ", comparison.RowNames)}");
+            IReadOnlyList<MethodRow> rows;
+            try
+            {
+                rows = comparison.Run(where, cancellation);
+            }
+            catch (OperationCanceledException)
+            {
+                output.Line($"Stopped; what was done is kept. Go on with the same command and --out {folder}");
+                return 130;
+            }
+            var report = new ComparisonReport(comparison, rows, $"{where.Name}, {where.Description}");
+            string page = report.Save();
+            output.Line();
+            output.Table(ComparisonReport.Titles, report.Table);
+            foreach (string note in report.Notes) output.Line("• " + note);
+            output.Line($"Report: {Path.GetFullPath(page)}");
+            foreach (var group in rows.GroupBy(r => r.Method)) output.Object(ToJson(group.Key, [.. group]));
+            output.Object(new JsonObject { ["methods"] = rows.Select(r => r.Method).Distinct().Count(), ["seeds"] = comparison.Seeds, ["report"] = page, ["folder"] = folder });
+            return 0;
+        });
+        return command;
+    }
+
+    private static JsonObject ToJson(string method, IReadOnlyList<MethodRow> rows)
+    {
+        var accuracy = MeanDeviation.Of([.. rows.Select(r => r.Accuracy)]);
+        var result = new JsonObject
+        {
+            ["method"] = method,
+            ["accuracy"] = accuracy.Mean,
+            ["mergeError"] = rows.Max(r => r.MergeError),
+            ["trainParameters"] = rows[0].TrainParameters,
+            ["deployParameters"] = rows[0].DeployParameters,
+            ["trainMacs"] = rows[0].TrainMacs,
+            ["deployMacs"] = rows[0].DeployMacs,
+            ["stepMs"] = rows.Average(r => r.StepMs),
+        };
+        if (accuracy.Deviation is { } d)
+        {
+            result["deviation"] = d;
+            result["accuracies"] = new JsonArray([.. rows.Select(r => (JsonNode)r.Accuracy)]);
+        }
+        return result;
+    }
+}
