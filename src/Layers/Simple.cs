@@ -49,41 +49,6 @@ public sealed class Flatten : Module
 }
 
 /// <summary>
-/// Random zeros while training (<c>torch.nn.Dropout</c>). The mask depends on the seed (<see cref="Tape.Seed"/>, or else the layer's own),
-/// the layer's place in the model and the training step only.
-/// </summary>
-public sealed class Dropout : Module
-{
-    // Streams of one seed are told apart by their highest byte; this one belongs to dropout.
-    private const ulong Streams = 0xD3UL << 56;
-
-    private readonly ulong _seed, _layer;
-
-    /// <summary>Makes the layer.</summary>
-    /// <param name="init">Random numbers.</param>
-    /// <param name="p">Probability that an element becomes 0.</param>
-    /// <exception cref="ArgumentOutOfRangeException">p is not in [0, 1).</exception>
-    public Dropout(Initializer init, double p = 0.5)
-    {
-        if (!(p >= 0 && p < 1)) throw new ArgumentOutOfRangeException(nameof(p), p, "Dropout: p must be at least 0 and below 1.");
-        P = p;
-        _seed = init.Seed;
-        _layer = init.NextLayer();
-    }
-
-    /// <summary>Probability that an element becomes 0.</summary>
-    public double P { get; }
-
-    /// <inheritdoc/>
-    public override Tensor Forward(Tensor x)
-    {
-        if (!Training || P == 0) return x;
-        var tape = Tape.Current;
-        return x.Dropout(P, tape.Seed ?? _seed, Streams | ((_layer & 0xFFFF) << 40) | ((ulong)tape.Step & 0xFF_FFFF_FFFF), Name);
-    }
-}
-
-/// <summary>
 /// Modules one after another (<c>torch.nn.Sequential</c>), named 0, 1, 2 … A convolution finds the statistics for a batch norm after it, and a batch
 /// norm followed by ReLU or ReLU6 is computed in one pass.
 /// </summary>

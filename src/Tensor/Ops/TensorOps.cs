@@ -58,6 +58,10 @@ public static class TensorOps
     /// <exception cref="ShapeException">p is not in [0, 1).</exception>
     public static Tensor Dropout(this Tensor x, double p, ulong seed, ulong stream, string? name = null) => new DropoutOp(x, p, seed, stream, name).Run();
 
+    /// <summary>Zeroes whole images (the first axis) with probability p and scales the rest by 1/(1−p). Which ones is a function of (seed, stream).</summary>
+    /// <exception cref="ShapeException">p is not in [0, 1).</exception>
+    public static Tensor StochasticDepth(this Tensor x, double p, ulong seed, ulong stream, string? name = null) => new StochasticDepthOp(x, p, seed, stream, name).Run();
+
     /// <summary>Average over windows. Padding counts in the divisor unless told otherwise, as in PyTorch.</summary>
     /// <exception cref="ShapeException">Sizes do not fit.</exception>
     public static Tensor AvgPool2d(this Tensor x, int kernelSize, int stride, int padding = 0, bool countIncludePad = true, string? name = null) =>

@@ -62,6 +62,8 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(MultiplyOp), "two", [new(2, 3), new(2, 3)], t => t[0].Multiply(t[1]));
             yield return new(typeof(MultiplyChannelsOp), "per image", [new(2, 3, 2, 4), new(2, 1, 1, 4)], t => t[0].Multiply(t[1]));
             yield return new(typeof(MultiplyChannelsOp), "shared", [new(2, 3, 2, 4), new(1, 1, 1, 4)], t => t[0].Multiply(t[1]));
+            yield return new(typeof(StochasticDepthOp), "p=0.4", [new(7, 2, 2, 3)], t => t[0].StochasticDepth(0.4, 3, 4));
+            yield return new(typeof(StochasticDepthOp), "beside a skip", [new(7, 2, 2, 3)], t => t[0].Add(t[0].StochasticDepth(0.4, 3, 4)));
             yield return new(typeof(DropoutOp), "p=0.4", [new(5, 7)], t => t[0].Dropout(0.4, 3, 4));
             foreach (bool inside in new[] { false, true })
             {

@@ -92,6 +92,41 @@ public sealed class LayerTests : DeviceTest
     }
 
     [Fact]
+    public void StochasticDepthDropsWholeImagesInTrainingOnly()
+    {
+        using var layer = new StochasticDepth(new Initializer(Cpu, 3), 0.2);
+        using var twin = new StochasticDepth(new Initializer(Cpu, 4), 0.2);
+        using var x = Normal(Cpu, new(1000, 2, 3, 5), 8);
+        float[] values = x.ToArray();
+
+        float[] kept = Run(layer, 5);
+        int dropped = 0;
+        for (int image = 0; image < 1000; image++)
+        {
+            var y = kept.AsSpan(image * 30, 30);
+            bool gone = y[0] == 0;
+            dropped += gone ? 1 : 0;
+            for (int i = 0; i < 30; i++) Assert.Equal(gone ? 0 : values[(image * 30) + i] / 0.8f, y[i], 1e-6f * Math.Abs(y[i]));
+        }
+        Assert.InRange(dropped, 150, 250);
+        Assert.Equal(kept, Run(layer, 5));
+        Assert.NotEqual(kept, Run(layer, 6));
+        Assert.NotEqual(kept, Run(twin, 5));
+        Assert.Equal(Run(layer, 5, seed: 9), Run(twin, 5, seed: 9)); // the run's seed counts, not the layer's
+        Assert.True(layer.IsActive);
+        layer.Eval();
+        Assert.False(layer.IsActive);
+        Assert.Equal(values, Run(layer, 5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new StochasticDepth(new Initializer(Cpu), 1));
+
+        float[] Run(StochasticDepth module, long step, ulong? seed = null)
+        {
+            using var tape = Tape.Train(step, seed);
+            return module.Forward(x).ToArray();
+        }
+    }
+
+    [Fact]
     public void SqueezeExcitationIsItsFormula()
     {
         using var se = new SqueezeExcitation(new Initializer(Reference, 4), 3, 2, ActivationKind.ReLU, ActivationKind.Hardsigmoid);
