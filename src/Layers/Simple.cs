@@ -63,13 +63,13 @@ public sealed class Sequential : Module
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x) => Forward(x, null);
 
-    /// <summary>The chain's result plus a residual, which a batch norm at the end adds in its own pass.</summary>
+    /// <summary>The chain's result plus a residual, which a batch norm at the end (of a chain in the last place, too) adds in its own pass.</summary>
     /// <param name="x">Input of the first part.</param>
     /// <param name="residual">Of the result's shape, or null.</param>
     public Tensor Forward(Tensor x, Tensor? residual)
     {
         var input = x;
-        Module[] parts = [.. Children.Select(c => c.Value)];
+        Module[] parts = [.. Children.Select(c => c.Value).Where(m => m is not Identity)];
         for (int i = 0; i < parts.Length; i++)
         {
             var next = i + 1 < parts.Length ? parts[i + 1] : null;
@@ -84,6 +84,11 @@ public sealed class Sequential : Module
             {
                 var (activation, sum) = Fused(ref i);
                 y = norm.Forward(x, activation, sum);
+            }
+            else if (i == parts.Length - 1 && parts[i] is Sequential inner)
+            {
+                y = inner.Forward(x, residual);
+                residual = null;
             }
             else
             {

@@ -9,7 +9,25 @@ public static class Zoo
     {
         ["mobilenet_v1"] = (spec, init) => new MobileNetV1(spec, init),
         ["mobilenet_v2"] = (spec, init) => new MobileNetV2(spec, init),
-        ["resnet18"] = (spec, init) => new ResNet(spec, init, [2, 2, 2, 2]),
+        ["mobilenet_v3_small"] = (spec, init) => new MobileNetV3(spec, init, MobileNetV3.Small, hidden: 1024),
+        ["mobilenet_v3_large"] = (spec, init) => new MobileNetV3(spec, init, MobileNetV3.Large, hidden: 1280),
+        ["mobilenet_v3_small_refconv"] = (spec, init) => new MobileNetV3RefConv(spec, init, MobileNetV3.Small),
+        ["mobilenet_v3_large_refconv"] = (spec, init) => new MobileNetV3RefConv(spec, init, MobileNetV3.Large),
+        ["efficientnet_b0"] = (spec, init) => new EfficientNet(spec, init),
+        ["shufflenet_v2_x0_5"] = (spec, init) => new ShuffleNetV2(spec, init, [48, 96, 192], last: 1024),
+        ["shufflenet_v2_x1_0"] = (spec, init) => new ShuffleNetV2(spec, init, [116, 232, 464], last: 1024),
+        ["shufflenet_v2_x1_5"] = (spec, init) => new ShuffleNetV2(spec, init, [176, 352, 704], last: 1024),
+        ["shufflenet_v2_x2_0"] = (spec, init) => new ShuffleNetV2(spec, init, [244, 488, 976], last: 2048),
+        ["resnet18"] = (spec, init) => ResNet.ForImageNet(spec, init, [2, 2, 2, 2]),
+        ["resnet34"] = (spec, init) => ResNet.ForImageNet(spec, init, [3, 4, 6, 3]),
+        ["resnet50"] = (spec, init) => ResNet.ForImageNet(spec, init, [3, 4, 6, 3], bottleneck: true),
+        ["resnet20"] = (spec, init) => ResNet.ForCifar(spec, init, blocks: 3),
+        ["resnet32"] = (spec, init) => ResNet.ForCifar(spec, init, blocks: 5),
+        ["resnet56"] = (spec, init) => ResNet.ForCifar(spec, init, blocks: 9),
+        ["resnet110"] = (spec, init) => ResNet.ForCifar(spec, init, blocks: 18),
+        ["resnet164"] = (spec, init) => ResNet.ForCifar(spec, init, blocks: 18, bottleneck: true),
+        ["densenet121"] = (spec, init) => new DenseNet(spec, init, [6, 12, 24, 16]),
+        ["vgg16_bn"] = (spec, init) => new Vgg(spec, init),
     };
 
     // Far above what anyone asks for on purpose: a damaged file or a slip of the hand is told at once, not when memory runs out.
