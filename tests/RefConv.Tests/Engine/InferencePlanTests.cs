@@ -10,6 +10,8 @@ public sealed class InferencePlanTests : DeviceTest
     public static TheoryData<string, string> Models => new()
     {
         { "mobilenet_v1", "cpu" }, { "mobilenet_v2", "cpu" }, { "resnet18", "cpu" }, { "mobilenet_v1", "reference" }, { "mobilenet_v2", "reference" }, { "resnet18", "reference" },
+        { "mobilenet_v3_small", "cpu" }, { "mobilenet_v3_large_refconv", "cpu" }, { "efficientnet_b0", "cpu" }, { "shufflenet_v2_x1_0", "cpu" }, { "resnet20", "cpu" },
+        { "resnet50", "cpu" }, { "densenet121", "cpu" }, { "vgg16_bn", "cpu" }, { "mobilenet_v3_small", "reference" }, { "shufflenet_v2_x0_5", "reference" },
     };
 
     [Theory]
@@ -173,7 +175,7 @@ public sealed class InferencePlanTests : DeviceTest
     /// <summary>Running statistics, weights and biases of the norms that are not those of a fresh model, so that folding has something to fold.</summary>
     private static Model Trained(string architecture, Device device)
     {
-        var model = Zoo.Create(new ModelSpec(architecture) { Classes = 10, Width = 0.25, SmallImages = true, ImageSize = 16 }, new Initializer(device, 4));
+        var model = Zoo.Create(new ModelSpec(architecture) { Classes = 10, Width = 0.25, SmallImages = true, ImageSize = architecture == "vgg16_bn" ? 32 : 16 }, new Initializer(device, 4));
         var random = new RandomStream(9, 9);
         foreach (var (_, module) in model.NamedModules())
         {

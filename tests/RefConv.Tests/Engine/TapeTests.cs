@@ -27,7 +27,7 @@ public sealed class TapeTests : DeviceTest
     [Fact]
     public void SavingMemoryChangesNoBitOfAnyGradient()
     {
-        foreach (string architecture in new[] { "mobilenet_v1", "mobilenet_v2", "resnet18" })
+        foreach (string architecture in new[] { "mobilenet_v1", "mobilenet_v2", "resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5" })
         {
             float[][] kept = Gradients(architecture, saveMemory: false, out long most), computedAgain = Gradients(architecture, saveMemory: true, out long fewer);
             Assert.All(kept.Zip(computedAgain), pair => Assert.True(pair.First.AsSpan().SequenceEqual(pair.Second), $"{architecture}: a gradient differs"));

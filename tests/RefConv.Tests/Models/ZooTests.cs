@@ -20,29 +20,68 @@ public sealed class ZooTests : DeviceTest
     public sealed record Counts(long Parameters, long Macs, int Convs, long Frozen, long Refocus, long RefocusMacs);
 
     /// <summary>
-    /// Parameters and MACs as PyTorch counts them in torchvision's models (MobileNetV1: its authors' repository);
+    /// Parameters and MACs as PyTorch counts them in torchvision's models (otherwise: in the authors' repositories);
     /// refocus weights Cin·Cout·k², their transform k²·K² for every pair of channels.
     /// </summary>
     public static TheoryData<string, Counts> Published => new()
     {
         { "mobilenet_v1", new(4_231_976, 568_740_352, 14, 45_504, 25_114_464, 226_030_176) },
         { "mobilenet_v2", new(3_504_872, 300_774_272, 18, 65_088, 40_611_168, 365_500_512) },
+        { "mobilenet_v3_small", new(2_542_856, 56_510_400, 12, 59_016, 8_273_520, 204_932_592) },
+        { "mobilenet_v3_large", new(5_483_032, 216_589_760, 16, 92_040, 28_670_832, 593_380_080) },
+        { "mobilenet_v3_small_refconv", new(2_938_368, 60_119_520, 12, 59_016, 8_273_520, 204_932_592) },
+        { "mobilenet_v3_large_refconv", new(5_476_416, 219_799_200, 16, 92_040, 28_670_832, 593_380_080) },
+        { "efficientnet_b0", new(5_288_548, 385_814_752, 17, 182_880, 67_692_384, 1_422_082_656) },
+        { "shufflenet_v2_x0_5", new(1_366_792, 40_476_448, 20, 9_936, 627_912, 5_651_208) },
+        { "shufflenet_v2_x1_0", new(2_278_604, 144_907_992, 20, 22_788, 3_638_952, 32_750_568) },
+        { "shufflenet_v2_x1_5", new(3_503_624, 295_759_392, 20, 34_128, 8_369_352, 75_324_168) },
+        { "shufflenet_v2_x2_0", new(7_393_996, 583_253_464, 20, 46_980, 16_080_552, 144_724_968) },
         { "resnet18", new(11_689_512, 1_814_073_344, 17, 10_994_880, 10_987_200, 98_953_920) },
+        { "resnet34", new(21_797_672, 3_663_761_408, 33, 21_095_616, 21_087_936, 189_860_544) },
+        { "resnet50", new(25_557_032, 4_089_184_256, 17, 11_326_656, 11_318_976, 101_939_904) },
+        { "densenet121", new(7_978_856, 2_834_161_664, 59, 2_147_520, 2_139_840, 19_327_680) },
+        { "vgg16_bn", new(138_365_992, 15_470_264_320, 13, 14_710_464, 14_710_464, 132_394_176) },
+    };
+
+    /// <summary>The same of what is made for CIFAR, in images of 32×32 and 10 classes.</summary>
+    public static TheoryData<string, Counts> OnCifar => new()
+    {
+        { "vgg16_bn", new(14_728_266, 313_201_664, 13, 14_710_464, 14_710_464, 132_394_176) },
+        { "resnet20", new(272_474, 40_813_184, 19, 267_696, 267_696, 2_409_264) },
+        { "resnet32", new(466_906, 69_124_736, 31, 461_232, 461_232, 4_151_088) },
+        { "resnet56", new(855_770, 125_747_840, 55, 848_304, 848_304, 7_634_736) },
+        { "resnet110", new(1_730_714, 253_149_824, 109, 1_719_216, 1_719_216, 15_472_944) },
+        { "resnet164", new(1_704_154, 247_646_720, 55, 871_344, 871_344, 7_842_096) },
     };
 
     /// <summary>Names of the convolutions larger than 1×1, and of nothing else.</summary>
-    private static readonly Dictionary<string, string> LargeConvs = new()
-    {
-        ["mobilenet_v1"] = @"^model\.\d+\.0$",
-        ["mobilenet_v2"] = @"^features\.0\.0$|^features\.1\.conv\.0\.0$|^features\.([2-9]|1[0-7])\.conv\.1\.0$",
-        ["resnet18"] = @"^conv1$|^layer\d\.\d\.conv[12]$",
-    };
+    private static readonly (string Architecture, string Convs)[] s_largeConvs =
+    [
+        ("mobilenet_v1", @"^model\.\d+\.0$"),
+        ("mobilenet_v2", @"^features\.0\.0$|^features\.1\.conv\.0\.0$|^features\.([2-9]|1[0-7])\.conv\.1\.0$"),
+        ("mobilenet_v3_(small|large)_refconv", @"^features\.0\.0$|^features\.\d+\.conv\.3$"),
+        ("mobilenet_v3_large", @"^features\.0\.0$|^features\.1\.block\.0\.0$|^features\.([2-9]|1[0-5])\.block\.1\.0$"),
+        ("mobilenet_v3_small", @"^features\.0\.0$|^features\.1\.block\.0\.0$|^features\.([2-9]|1[01])\.block\.1\.0$"),
+        ("efficientnet_b0", @"^features\.0\.0$|^features\.1\.0\.block\.0\.0$|^features\.[2-7]\.\d\.block\.1\.0$"),
+        ("shufflenet_v2_.*", @"^conv1\.0$|^stage[234]\.0\.branch1\.0$|^stage[234]\.\d\.branch2\.3$"),
+        ("resnet(50|164)", @"^conv1$|^layer\d\.\d+\.conv2$"),
+        ("resnet.*", @"^conv1$|^layer\d\.\d+\.conv[12]$"),
+        ("densenet121", @"^features\.conv0$|denselayer\d+\.conv2$"),
+        ("vgg16_bn", @"^features\.(0|3|7|10|14|17|20|24|27|30|34|37|40)$"),
+    ];
 
     [Theory]
     [MemberData(nameof(Published))]
-    public void CountsAtImageNetSize(string name, Counts expected)
+    public void CountsAtImageNetSize(string name, Counts expected) => CompareCounts(new ModelSpec(name), expected);
+
+    [Theory]
+    [MemberData(nameof(OnCifar))]
+    public void CountsAtCifarSize(string name, Counts expected) => CompareCounts(new ModelSpec(name) { Classes = 10, ImageSize = 32, SmallImages = true }, expected);
+
+    private static void CompareCounts(ModelSpec spec, Counts expected)
     {
-        using var model = Zoo.Create(new ModelSpec(name), new Initializer(Cpu));
+        using var device = new ShapeDevice();
+        using var model = Zoo.Create(spec, Initializer.ForLoading(device));
         var plain = ModelSummary.Of(model);
         Assert.Equal((expected.Parameters, expected.Parameters), (plain.TrainParameters, plain.DeployParameters));
         Assert.Equal((expected.Macs, expected.Macs, 0), (plain.TrainMacs, plain.DeployMacs, plain.TransformMacs));
@@ -62,7 +101,8 @@ public sealed class ZooTests : DeviceTest
 
         // The patterns match the large convolutions one for one, and the refocused model says so of itself.
         string[] convs = [.. model.NamedModules().Where(m => m.Module is Conv2d { KernelSize.H: > 1 }).Select(m => m.Name)];
-        Assert.Equal(convs, model.NamedModules().Where(m => m.Module is Conv2d && Regex.IsMatch(m.Name, LargeConvs[name])).Select(m => m.Name));
+        string pattern = s_largeConvs.First(p => Regex.IsMatch(spec.Architecture, $"^{p.Architecture}$")).Convs;
+        Assert.Equal(convs, model.NamedModules().Where(m => m.Module is Conv2d && Regex.IsMatch(m.Name, pattern)).Select(m => m.Name));
         Assert.Equal(convs, refocused.Forms[0].Layers);
     }
 
@@ -90,6 +130,32 @@ public sealed class ZooTests : DeviceTest
     }
 
     [Theory]
+    [InlineData("mobilenet_v3_small", 0.5, 409_394)]
+    [InlineData("mobilenet_v3_small", 1.25, 2_376_722)]
+    [InlineData("mobilenet_v3_large", 0.75, 2_426_186)]
+    [InlineData("efficientnet_b0", 0.75, 2_381_050)]
+    [InlineData("efficientnet_b0", 1.4, 7_895_140)]
+    public void WidthsOfLaterNetsAreRoundedAsTorchvisionDoes(string name, double width, long parameters)
+    {
+        using var model = Zoo.Create(new ModelSpec(name) { Width = width, Classes = 10 }, Initializer.ForLoading(Cpu));
+        Assert.Equal(parameters, model.ParameterCount());
+    }
+
+    [Theory]
+    [InlineData("mobilenet_v3_small", 32, 3, 4)]
+    [InlineData("mobilenet_v3_small", 28, 1, 4)]
+    [InlineData("mobilenet_v3_large", 32, 3, 4)]
+    [InlineData("mobilenet_v3_large_refconv", 32, 3, 1)] // the last convolution comes after the mean
+    [InlineData("efficientnet_b0", 32, 3, 4)]
+    [InlineData("shufflenet_v2_x1_0", 32, 3, 4)]
+    [InlineData("shufflenet_v2_x1_0", 28, 1, 4)]
+    [InlineData("resnet50", 32, 3, 4)]
+    [InlineData("resnet20", 32, 3, 8)]
+    [InlineData("resnet164", 16, 3, 4)]
+    [InlineData("densenet121", 32, 3, 4)]
+    [InlineData("densenet121", 28, 1, 3)]
+    [InlineData("vgg16_bn", 32, 3, 2)]
+    [InlineData("vgg16_bn", 64, 1, 4)]
     [InlineData("mobilenet_v1", 32, 3, 2)]
     [InlineData("mobilenet_v1", 28, 1, 2)]
     [InlineData("mobilenet_v2", 32, 3, 4)]
@@ -114,10 +180,53 @@ public sealed class ZooTests : DeviceTest
         Assert.Equal(y.ToArray(), Scores(model, x)); // giving maps back early changes nothing
     }
 
+    /// <summary>One of each kind.</summary>
+    public static TheoryData<string> Kinds =>
+    [
+        "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_refconv", "efficientnet_b0", "shufflenet_v2_x1_0", "resnet18", "resnet20", "resnet50",
+        "densenet121", "vgg16_bn",
+    ];
+
     [Theory]
-    [InlineData("mobilenet_v1")]
-    [InlineData("mobilenet_v2")]
-    [InlineData("resnet18")]
+    [MemberData(nameof(Kinds))]
+    public void ACopyComputesTheSameAndIsOnItsOwn(string name)
+    {
+        using var model = Small(name, Cpu, 32, 3);
+        DrawEverything(model);
+        model.Eval();
+        using var copy = (Model)model.Clone();
+        using var x = Normal(Cpu, model.InputShape(2), 7);
+        float[] scores = Scores(model, x);
+        Assert.True(scores.Max() - scores.Min() > 1e-2);
+        Assert.Equal(scores, Scores(copy, x));
+        foreach (var (_, parameter) in model.NamedParameters()) Cpu.Kernels.Fill(parameter.Data, 0);
+        Assert.Equal(scores, Scores(copy, x));
+    }
+
+    [Fact]
+    public void BranchesOfEfficientNetAreDroppedWhileTraining()
+    {
+        using var model = Small("efficientnet_b0", Cpu, 32, 3);
+        DrawEverything(model);
+        foreach (var (_, module) in model.NamedModules())
+        {
+            if (module is Dropout) module.Eval();
+        }
+        double[] drops = [.. model.NamedModules().Select(m => m.Module).OfType<StochasticDepth>().Select(d => d.P)];
+        Assert.Equal(Enumerable.Range(0, 16).Select(i => 0.2 * i / 16), drops);
+        using var x = Normal(Cpu, model.InputShape(16), 7);
+        Assert.Equal(Run(1), Run(1));
+        Assert.NotEqual(Run(1), Run(2));
+
+        float[] Run(long step)
+        {
+            using var tape = Tape.Train(step, seed: 3);
+            return model.Forward(x).ToArray();
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
     public void ATrainedRefocusedModelMergesIntoThePlainOneBitForBit(string name)
     {
         // Point 7 of the specification of RefConv: load the baseline, train two steps, merge, load strictly, same scores.
