@@ -1,4 +1,7 @@
 using System.Globalization;
+using RefConv.Layers;
+using RefConv.Models;
+using RefConv.Models.Analysis;
 
 namespace RefConv.Tests.Models;
 
@@ -16,5 +19,18 @@ internal static class ModelsTable
     {
         if (string.IsNullOrEmpty(s_file)) return;
         lock (s_lock) File.AppendAllText(s_file, string.Create(CultureInfo.InvariantCulture, $"{architecture}\t{column}\t{value:R}\n"));
+    }
+
+    /// <summary>Notes the size of an architecture as it is used: on ImageNet, or in its variant for small images on CIFAR.</summary>
+    public static void RecordCounts(string architecture, bool small)
+    {
+        if (string.IsNullOrEmpty(s_file)) return;
+        var spec = new ModelSpec(architecture) { Classes = small ? 10 : 1000, ImageSize = small ? 32 : 224, SmallImages = small };
+        using var device = new ShapeDevice();
+        using var model = Zoo.Create(spec, Initializer.ForLoading(device));
+        var summary = ModelSummary.Of(model);
+        Record(architecture, "image", spec.ImageSize);
+        Record(architecture, "parameters", summary.TrainParameters);
+        Record(architecture, "multiply-adds", summary.TrainMacs);
     }
 }

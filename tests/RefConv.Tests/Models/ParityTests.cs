@@ -31,6 +31,7 @@ public sealed class ParityTests : DeviceTest
         Assert.True(loss <= LossTolerance, $"The loss differs by {loss:E1} of it.");
         var (worst, gradients) = WorstGradient(parameters, fixture);
         Assert.True(gradients <= GradientTolerance, $"The gradient (or statistic) of {worst} differs by {gradients:E1} of its norm.");
+        ModelsTable.RecordCounts(fixture.Spec.Architecture, fixture.Spec.SmallImages);
         ModelsTable.Record(fixture.Spec.Architecture, "logits error", logits);
         ModelsTable.Record(fixture.Spec.Architecture, "gradient error", gradients);
     }
