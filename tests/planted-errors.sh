@@ -20,6 +20,9 @@ refocus: group order by position instead of in runs, reference|src/Kernels/Refoc
 refocus map gradient: kernel and map tap swapped, reference|src/Kernels/Refocus/Refocus.Reference.cs|s/dws\[KernelIndex(g, d, y, x)\] \* b\[KernelIndex(g, (d \/ g.Groups \* g.Groups) + j, row, column)\]/b[KernelIndex(g, d, y, x)] * dws[KernelIndex(g, (d \/ g.Groups * g.Groups) + j, row, column)]/
 refocus basis gradient: shortcut forgotten, reference|src/Kernels/Refocus/Refocus.Reference.cs|s/double sum = shortcut ? [^;]*;/double sum = 0;/
 refocus: group order by position instead of in runs, CPU|src/Kernels/Refocus/Refocus.Cpu.cs|s/group = d \/ g.Groups;/group = d % (g.D \/ g.Groups);/
+stochastic depth: what stays is not scaled|src/Tensor/Ops/StochasticDepthOp.cs|s/1 \/ (1 - _p), accumulate/1, accumulate/
+stochastic depth: one decision for all images|src/Tensor/Ops/StochasticDepthOp.cs|s/_stream, (ulong)i)/_stream, 0)/
+stochastic depth backward: overwrites instead of adding|src/Tensor/Ops/StochasticDepthOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
 linear backward: x and dy swapped in dW|src/Tensor/Ops/LinearOp.cs|s/_x.Data, dy, Gradient(_w/dy, _x.Data, Gradient(_w/
 multiply backward: own factor instead of the other|src/Tensor/Ops/ElementwiseOps.cs|s/kernels.Multiply(dy, _b.Data, Gradient(_a/kernels.Multiply(dy, _a.Data, Gradient(_a/
 convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/

@@ -204,24 +204,34 @@ public sealed class ZooTests : DeviceTest
     }
 
     [Fact]
-    public void BranchesOfEfficientNetAreDroppedWhileTraining()
+    public void EfficientNetLeavesOutItsBranchesImageByImageWhileTraining()
     {
         using var model = Small("efficientnet_b0", Cpu, 32, 3);
-        DrawEverything(model);
-        foreach (var (_, module) in model.NamedModules())
-        {
-            if (module is Dropout) module.Eval();
-        }
         double[] drops = [.. model.NamedModules().Select(m => m.Module).OfType<StochasticDepth>().Select(d => d.P)];
         Assert.Equal(Enumerable.Range(0, 16).Select(i => 0.2 * i / 16), drops);
-        using var x = Normal(Cpu, model.InputShape(16), 7);
-        Assert.Equal(Run(1), Run(1));
-        Assert.NotEqual(Run(1), Run(2));
+
+        var block = model.Find("features.6.3");
+        int channels = ((Conv2d)block.Find("block.0.0")).InChannels;
+        using var x = Normal(Cpu, new(100, 2, 2, channels), 7);
+        float[] input = x.ToArray(), dropping = Run(1);
+        Assert.Equal(dropping, Run(1));
+        Assert.NotEqual(dropping, Run(2));
+        block.Find("stochastic_depth").Eval();
+        float[] whole = Run(1);
+        int length = 4 * channels, left = 0;
+        for (int image = 0; image < 100; image++)
+        {
+            int at = image * length;
+            bool dropped = dropping.AsSpan(at, length).SequenceEqual(input.AsSpan(at, length));
+            left += dropped ? 1 : 0;
+            for (int i = at; i < at + length; i++) Assert.Equal(dropped ? input[i] : input[i] + ((whole[i] - input[i]) / (1 - drops[14])), dropping[i], 1e-5);
+        }
+        Assert.InRange(left, 5, 35); // of 100, at p = 0.175
 
         float[] Run(long step)
         {
             using var tape = Tape.Train(step, seed: 3);
-            return model.Forward(x).ToArray();
+            return block.Forward(x).ToArray();
         }
     }
 
