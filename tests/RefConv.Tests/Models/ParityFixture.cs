@@ -67,14 +67,14 @@ internal static class ParityFilling
         return values;
     }
 
-    public static double[] Of(long count, int a) => Of(count, a, v => v);
+    public static double[] Of(long count, int a) => [.. Of(count, a, v => v).Select(v => (double)v)];
 
     /// <summary>A tensor of the state dict.</summary>
     /// <param name="key">Its key.</param>
     /// <param name="parameter">The tensor.</param>
     /// <param name="a">Its place in the state dict.</param>
     /// <param name="isNorm">It belongs to a batch norm.</param>
-    public static double[] Of(string key, Parameter parameter, int a, bool isNorm)
+    public static float[] Of(string key, Parameter parameter, int a, bool isNorm)
     {
         var shape = parameter.TorchShape;
         double scale = shape.Rank > 1 ? Math.Sqrt(24.0 / (shape.Count / shape[0])) : 0;
@@ -89,9 +89,9 @@ internal static class ParityFilling
         });
     }
 
-    private static double[] Of(long count, int a, Func<double, double> function)
+    private static float[] Of(long count, int a, Func<double, double> function)
     {
-        double[] period = [.. Period(a).Select(function)], values = new double[count];
+        float[] period = [.. Period(a).Select(v => (float)function(v))], values = new float[count];
         for (int start = 0; start < values.Length; start += period.Length) period.AsSpan(0, Math.Min(period.Length, values.Length - start)).CopyTo(values.AsSpan(start));
         return values;
     }

@@ -125,7 +125,7 @@ public sealed class ZooTests : DeviceTest
     [InlineData(1.4, 4_333_706)]
     public void WidthsOfMobileNetV2AreRoundedAsTorchvisionDoes(double width, long parameters)
     {
-        using var model = Zoo.Create(new ModelSpec("mobilenet_v2") { Width = width, Classes = 10 }, new Initializer(Cpu));
+        using var model = Zoo.Create(new ModelSpec("mobilenet_v2") { Width = width, Classes = 10 }, Initializer.ForLoading(Cpu));
         Assert.Equal(parameters, model.ParameterCount());
     }
 
