@@ -20,7 +20,7 @@ public sealed record Kernel(int Out, int GroupIn, int Height, int Width, int Gro
     public int GroupOut => Out / Groups;
 
     /// <summary>Elements of one kernel plane.</summary>
-    internal int Area => Height * Width;
+    public int Area => Height * Width;
 
     /// <summary>The element o, i, u, v; i counts inside the group.</summary>
     public ref double this[int o, int i, int u, int v] => ref Weight[(((o * GroupIn) + i) * Height + u) * Width + v];
