@@ -41,6 +41,20 @@ public sealed class GlobalAvgPool2d : Module
     public override Tensor Forward(Tensor x) => x.GlobalAvgPool2d(Name);
 }
 
+/// <summary>Every pixel repeated (<c>torch.nn.Upsample(scale_factor=…)</c>, mode nearest).</summary>
+public sealed class Upsample(int scaleFactor) : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.UpsampleNearest(scaleFactor, Name);
+}
+
+/// <summary>Channels become pixels, in PyTorch's order (<c>torch.nn.PixelShuffle</c>) or TensorFlow's.</summary>
+public sealed class PixelShuffle(int upscaleFactor, DepthToSpaceMode mode = DepthToSpaceMode.CRD) : Module
+{
+    /// <inheritdoc/>
+    public override Tensor Forward(Tensor x) => x.DepthToSpace(upscaleFactor, mode, Name);
+}
+
 /// <summary>[n, …] to [n, everything else] (<c>torch.nn.Flatten</c>; see <see cref="ParameterLayout.Linear"/> on the order).</summary>
 public sealed class Flatten : Module
 {

@@ -14,9 +14,12 @@ public static class CaseTables
         .. DropoutCases.All,
         .. ElementwiseCases.All,
         .. GemmCases.All,
+        .. LayerNormCases.All,
         .. Pool2dCases.All,
+        .. PReLUCases.All,
         .. ReduceCases.All,
         .. RefocusCases.All,
+        .. ResampleCases.All,
         .. SgdStepCases.All,
         .. SoftmaxCrossEntropyCases.All,
     ];

@@ -59,6 +59,9 @@ internal sealed class PlanBuilder
                 break;
             case BatchNorm2dOp norm: Lower(norm); break;
             case ActivationOp activation when Open(activation.Inputs[0]) is { } conv: Fuse(conv, () => conv.Activate(activation.Function, node.Output)); break;
+            case MultiplyChannelsOp { Factors: { IsSymbolic: false } scale } multiply when scale.Shape.Count == scale.Shape[-1] && Open(multiply.Input) is { } conv:
+                Fuse(conv, () => conv.Fold(scale.ToDoubleArray(), new double[scale.Shape.Count], multiply.Output)); // ConvNeXt's layer scale
+                break;
             case AddOp add: Lower(add); break;
             default: Add(new OpStep(node)); break;
         }

@@ -30,7 +30,7 @@ internal sealed class OpStep(Op op) : PlanStep
 
     public override Tensor Output => op.Output;
 
-    public override Tensor? MayOverwrite => op is ActivationOp or AddOp or BatchNorm2dOp ? Reads.First() : null;
+    public override Tensor? MayOverwrite => op is ActivationOp or AddOp or BatchNorm2dOp or PReLUOp ? Reads.First() : null;
 
     public override void Run(IKernels kernels) => op.Execute();
 

@@ -93,6 +93,10 @@ public sealed class MultiplyChannelsOp : Op
     /// <inheritdoc/>
     public override string Attributes => _g.ToString();
 
+    internal Tensor Input => _x;
+
+    internal Tensor Factors => _s;
+
     internal Tensor Run() => Run(_x.Shape);
 
     /// <inheritdoc/>

@@ -2,7 +2,7 @@ using RefConv.Kernels;
 
 namespace RefConv;
 
-/// <summary><c>y = x·W + b</c> over the last axis of [rows, in], W stored [in, out].</summary>
+/// <summary><c>y = x·W + b</c> over the last axis of [..., in], W stored [in, out].</summary>
 public sealed class LinearOp : Op
 {
     private readonly Tensor _x, _w;
@@ -13,11 +13,16 @@ public sealed class LinearOp : Op
         : base("Linear", name, b == null ? [x, w] : [x, w, b])
     {
         (_x, _w, _b) = (x, w, b);
-        if (x.Shape.Rank != 2) throw Bad($"the input must be [rows, features], it is {x.Shape}. Flatten() it first.");
-        (_rows, _in) = (x.Shape[0], x.Shape[1]);
+        if (x.Shape.Rank < 2) throw Bad($"the input must be [rows, features], it is {x.Shape}.");
+        _in = x.Shape[-1];
+        _rows = checked((int)(x.Shape.Count / Math.Max(1, _in)));
         _out = w.Shape[-1];
         long weightIn = w.Shape.Count / _out;
-        if (weightIn != _in) throw Bad($"input has {_in} features, the weight [out {_out}, in {weightIn}] expects {weightIn}.");
+        if (weightIn != _in)
+        {
+            string hint = x.Shape.Rank > 2 ? " Should the map be given to Flatten() first?" : "";
+            throw Bad($"input {x.Shape} has {_in} features, the weight [out {_out}, in {weightIn}] expects {weightIn}.{hint}");
+        }
         if (b != null && (b.Shape.Rank != 1 || b.Shape[0] != _out)) throw Bad($"the bias must be [{_out}], it is {b.Shape}.");
     }
 
@@ -36,7 +41,7 @@ public sealed class LinearOp : Op
     /// <summary>The same as a 1×1 convolution of images of one pixel.</summary>
     internal Conv2dGeometry AsConv2d => new(_rows, 1, 1, _in, _out, 1, 1);
 
-    internal Tensor Run() => Run(new Shape(_rows, _out));
+    internal Tensor Run() => Run(new Shape([.. _x.Shape.Sizes[..^1], _out]));
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels)

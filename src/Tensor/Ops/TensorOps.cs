@@ -21,7 +21,7 @@ public static class TensorOps
     public static Tensor Conv2d(this Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, bool moments = false, string? name = null) =>
         new Conv2dOp(x, weight, bias, options, moments, name).Run();
 
-    /// <summary><c>x·W + b</c> for x [rows, in] and W stored [in, out].</summary>
+    /// <summary><c>x·W + b</c> over the last axis of x [..., in], W stored [in, out].</summary>
     /// <exception cref="ShapeException">Sizes do not fit.</exception>
     public static Tensor Linear(this Tensor x, Tensor weight, Tensor? bias = null, string? name = null) => new LinearOp(x, weight, bias, name).Run();
 
@@ -41,6 +41,19 @@ public static class TensorOps
     public static Tensor BatchNorm2d(this Tensor x, Tensor weight, Tensor bias, Tensor runningMean, Tensor runningVar, bool training,
         double momentum = 0.1, double eps = 1e-5, ActivationKind activation = ActivationKind.Identity, Tensor? residual = null, string? name = null) =>
         new BatchNorm2dOp(x, weight, bias, runningMean, runningVar, training, momentum, eps, activation, residual, name).Run();
+
+    /// <summary>Layer norm over the last axis: every pixel is normalised by the mean and variance of its own channels.</summary>
+    /// <param name="x">[…, c]</param>
+    /// <param name="weight">γ [c]</param>
+    /// <param name="bias">β [c]</param>
+    /// <param name="eps">Added to the variance inside the root.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">Sizes do not fit.</exception>
+    public static Tensor LayerNorm(this Tensor x, Tensor weight, Tensor bias, double eps = 1e-5, string? name = null) => new LayerNormOp(x, weight, bias, eps, name).Run();
+
+    /// <summary>x where it is positive, elsewhere x times its channel's slope [c].</summary>
+    /// <exception cref="ShapeException">Not one slope for every channel.</exception>
+    public static Tensor PReLU(this Tensor x, Tensor weight, string? name = null) => new PReLUOp(x, weight, name).Run();
 
     /// <summary>An activation function on every element.</summary>
     public static Tensor Activation(this Tensor x, ActivationKind function, string? name = null) => new ActivationOp(x, function, name).Run();
@@ -99,6 +112,33 @@ public static class TensorOps
     /// <summary>Channel shuffle (ShuffleNetV2): channels [groups, c/groups] become [c/groups, groups].</summary>
     /// <exception cref="ShapeException">groups does not divide c.</exception>
     public static Tensor ChannelShuffle(this Tensor x, int groups, string? name = null) => new ChannelShuffleOp(x, groups, name).Run();
+
+    /// <summary>x with channels start … start + (channels of part) taken from part: a partial convolution is <c>x.ReplaceChannels(conv(x.SliceChannels(0, c/4)))</c>.</summary>
+    /// <exception cref="ShapeException">Other axes differ, or the channels lie outside.</exception>
+    public static Tensor ReplaceChannels(this Tensor x, Tensor part, int start = 0, string? name = null) => new ReplaceChannelsOp(x, part, start, name).Run();
+
+    /// <summary>Every pixel repeated scale × scale times (<c>torch.nn.Upsample</c>, mode nearest): [n, h, w, c] to [n, h·s, w·s, c].</summary>
+    /// <exception cref="ShapeException">Not a feature map, or the scale is below 1.</exception>
+    public static Tensor UpsampleNearest(this Tensor x, int scale, string? name = null) => new UpsampleNearestOp(x, scale, name).Run();
+
+    /// <summary>
+    /// Channels become pixels, [n, h, w, c·r²] to [n, h·r, w·r, c], in PyTorch's order (<c>torch.pixel_shuffle</c>). For TensorFlow's order see
+    /// <see cref="DepthToSpace"/>.
+    /// </summary>
+    /// <exception cref="ShapeException">r² does not divide the channels.</exception>
+    public static Tensor PixelShuffle(this Tensor x, int upscaleFactor, string? name = null) => x.DepthToSpace(upscaleFactor, DepthToSpaceMode.CRD, name);
+
+    /// <summary>The inverse of <see cref="PixelShuffle"/>.</summary>
+    /// <exception cref="ShapeException">The map is not made of whole blocks.</exception>
+    public static Tensor PixelUnshuffle(this Tensor x, int downscaleFactor, string? name = null) => x.SpaceToDepth(downscaleFactor, DepthToSpaceMode.CRD, name);
+
+    /// <summary>Channels become pixels, [n, h, w, c·r²] to [n, h·r, w·r, c], in the order asked for.</summary>
+    /// <exception cref="ShapeException">r² does not divide the channels.</exception>
+    public static Tensor DepthToSpace(this Tensor x, int blockSize, DepthToSpaceMode mode, string? name = null) => new DepthToSpaceOp(x, blockSize, mode, toWide: true, name).Run();
+
+    /// <summary>Pixels become channels: the inverse of <see cref="DepthToSpace"/>.</summary>
+    /// <exception cref="ShapeException">The map is not made of whole blocks.</exception>
+    public static Tensor SpaceToDepth(this Tensor x, int blockSize, DepthToSpaceMode mode, string? name = null) => new DepthToSpaceOp(x, blockSize, mode, toWide: false, name).Run();
 
     /// <summary>The same elements, in the same order, under another shape; no copy.</summary>
     /// <exception cref="ShapeException">Another number of elements.</exception>

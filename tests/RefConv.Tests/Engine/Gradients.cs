@@ -78,6 +78,7 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(SliceOp), "middle", [new(2, 2, 1, 7)], t => t[0].SliceChannels(2, 3));
             yield return new(typeof(SliceOp), "two of one", [new(2, 2, 1, 7)], t => t[0].SliceChannels(0, 3).Add(t[0].SliceChannels(2, 3)));
             yield return new(typeof(ChannelShuffleOp), "3 of 6", [new(2, 2, 1, 6)], t => t[0].ChannelShuffle(3));
+            foreach (var row in NormAndResampleRows(map)) yield return row;
             yield return new(typeof(ReshapeOp), "flatten", [new(2, 2, 2, 3)], t => t[0].Activation(ActivationKind.SiLU).Flatten().Multiply(t[0].Flatten()));
             yield return new(typeof(CrossEntropyOp), "plain", [new(4, 5)], t => CrossEntropy(t[0], 0));
             yield return new(typeof(CrossEntropyOp), "smoothed", [new(4, 5)], t => CrossEntropy(t[0], 0.1));
@@ -91,6 +92,30 @@ public sealed class Gradients : DeviceTest
                 }
             }
         }
+    }
+
+    private static IEnumerable<Row> NormAndResampleRows(Shape map)
+    {
+        yield return new(typeof(LayerNormOp), "map", [new(2, 3, 2, 5), new(5), new(5)], t => t[0].LayerNorm(t[1], t[2], 1e-6));
+        yield return new(typeof(LayerNormOp), "rows", [new(3, 7), new(7), new(7)], t => t[0].LayerNorm(t[1], t[2]));
+        yield return new(typeof(LayerNormOp), "beside a skip", [map, new(6), new(6)], t => t[0].Add(t[0].LayerNorm(t[1], t[2])));
+        yield return new(typeof(PReLUOp), "map", [new(2, 3, 2, 4), new(4)], t => t[0].PReLU(t[1]));
+        yield return new(typeof(PReLUOp), "beside a skip, slopes shared by two", [map, new(6)], t => t[0].Add(t[0].PReLU(t[1]).PReLU(t[1])));
+        foreach (int scale in new[] { 1, 2, 3 })
+            yield return new(typeof(UpsampleNearestOp), $"by {scale}", [new(2, 2, 3, 5)], t => t[0].UpsampleNearest(scale));
+        yield return new(typeof(UpsampleNearestOp), "beside a skip", [map], t => t[0].Add(t[0].AvgPool2d(2, 2).UpsampleNearest(2)).Add(t[0].UpsampleNearest(1)));
+        foreach (var mode in Enum.GetValues<DepthToSpaceMode>())
+        {
+            yield return new(typeof(DepthToSpaceOp), $"to pixels {mode}", [new(2, 2, 3, 8)], t => t[0].DepthToSpace(2, mode));
+            yield return new(typeof(DepthToSpaceOp), $"to channels {mode}", [new(2, 4, 6, 3)], t => t[0].SpaceToDepth(2, mode));
+        }
+        yield return new(typeof(DepthToSpaceOp), "beside a skip", [new(1, 2, 2, 4)], t => t[0].Add(t[0].PixelShuffle(2).PixelUnshuffle(2)).Add(t[0].PixelShuffle(1)));
+        yield return new(typeof(ReplaceChannelsOp), "first", [map, new(2, 4, 4, 2)], t => t[0].ReplaceChannels(t[1]));
+        yield return new(typeof(ReplaceChannelsOp), "middle", [map, new(2, 4, 4, 3)], t => t[0].ReplaceChannels(t[1], 2));
+        yield return new(typeof(ReplaceChannelsOp), "all", [map, map], t => t[0].ReplaceChannels(t[1]));
+        yield return new(typeof(ReplaceChannelsOp), "partial convolution beside a skip", [new(1, 4, 4, 8), new(3, 3, 2, 2)],
+            t => t[0].Add(t[0].ReplaceChannels(t[0].SliceChannels(0, 2).Conv2d(t[1], padding: 1))));
+        yield return new(typeof(LinearOp), "over the last axis of a map", [new(2, 3, 2, 5), new(5, 4), new(4)], t => t[0].Linear(t[1], t[2]));
     }
 
     public static TheoryData<string> Rows => new(AllRows.Select(r => r.ToString()));

@@ -74,6 +74,12 @@ public sealed class InferencePlanTests : DeviceTest
         ["scaled channels"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Multiply(y.GlobalAvgPool2d().Activation(ActivationKind.Hardsigmoid))),
         ["a view of the input"] = (x, w) => x.Reshape(new(x.Shape[0], x.Shape[2], x.Shape[1], x.Shape[3])).Conv2d(w[0], padding: 1),
         ["a view of a result, and the result"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Reshape(y.Shape).Add(y)),
+        ["a convolution scaled by constant factors, then a residual"] = (x, w) => x.Conv2d(w[0], padding: 1).Multiply(w[4].Reshape(new(1, 1, 1, 8))).Add(x),
+        ["factors after an activation are not folded"] = (x, w) => x.Conv2d(w[0], padding: 1).Activation(ActivationKind.GELU).Multiply(w[4].Reshape(new(1, 1, 1, 8))),
+        ["a linear layer over pixels, normed"] = (x, w) => x.LayerNorm(w[3], w[4]).Linear(w[5], w[4]).Activation(ActivationKind.GELU),
+        ["PReLU of what is read again"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.PReLU(w[4]).Add(y)),
+        ["a partial convolution"] = (x, w) => x.Activation(ActivationKind.SiLU).ReplaceChannels(x.Conv2d(w[0], padding: 1).SliceChannels(0, 2)).Add(x),
+        ["resampled"] = (x, w) => TensorOps.Concat(x.AvgPool2d(2, 1).UpsampleNearest(2), x.AvgPool2d(2, 1).UpsampleNearest(2)).PixelShuffle(2).PixelUnshuffle(2),
         ["the input alone"] = (x, w) => x.Activation(ActivationKind.ReLU6),
         ["a norm before the convolution"] = (x, w) => x.BatchNorm2d(w[3], w[4], w[4], w[3], training: false).Conv2d(w[0], padding: 1),
         ["a norm with a residual after a step of its own"] = (x, w) => x.AvgPool2d(3, 1, 1).BatchNorm2d(w[3], w[4], w[4], w[3], training: false, activation: ActivationKind.ReLU, residual: x),
@@ -92,7 +98,8 @@ public sealed class InferencePlanTests : DeviceTest
             using var w2 = Normal(device, new(3, 3, 1, 8), 13);
             using var positive = Tensor.From(device, Normal(8, 14).Select(v => (v * v) + 0.3).ToArray(), new(8));
             using var shift = Normal(device, new(8), 15);
-            Tensor[] w = [w0, w1, w2, positive, shift];
+            using var square = Normal(device, new(8, 8), 16);
+            Tensor[] w = [w0, w1, w2, positive, shift, square];
             using var x = Normal(device, new(2, 6, 5, 8), 10);
             double[] expected;
             using (Tape.Inference()) expected = s_graphs[name](x, w).ToDoubleArray();
