@@ -28,8 +28,8 @@ public sealed class MobileNeXt : Model
         {
             int next = c == LastChannels ? (int)(LastChannels * Math.Max(1, spec.Width)) : Zoo.MultipleOf8(c * spec.Width);
             int stride = spec.SmallImages && t == 2 ? 1 : s;
-            features.Add(new SandGlass(init, channels, next, stride, t, alone: n == 1 && s == 1));
-            for (int i = 1; i < n; i++) features.Add(new SandGlass(init, next, next, 1, t, alone: false));
+            features.Add(new SandGlass(init, channels, next, stride, t, alone: n == 1 && s == 1, skip: false));
+            for (int i = 1; i < n; i++) features.Add(new SandGlass(init, next, next, 1, t, alone: false, skip: true));
             channels = next;
         }
         Add("features", new Sequential([.. features]));
@@ -42,18 +42,18 @@ public sealed class MobileNeXt : Model
     /// <summary>
     /// [depthwise] → 1×1 to few channels, no activation → 1×1 to many → [depthwise, with the stride]. Both depthwise convolutions are there in the first
     /// stage, in stages of a single block without stride, and where a skip connection goes around the block; a first block with stride has only the
-    /// second, other first blocks have none.
+    /// second, other first blocks have none. (The authors tell first blocks by a change of width, which does the same unless two stages are equally wide.)
     /// </summary>
     private sealed class SandGlass : Module
     {
         private readonly bool _skip;
 
-        public SandGlass(Initializer init, int cin, int cout, int stride, int reduction, bool alone)
+        public SandGlass(Initializer init, int cin, int cout, int stride, int reduction, bool alone, bool skip)
         {
             int few = cin / reduction;
             if (few < cout / 6.0) few = Zoo.MultipleOf(Math.Ceiling(cout / 6.0), 16);
-            bool first = reduction == 2 || alone || cin == cout, last = first || stride == 2;
-            _skip = cin == cout && reduction != 2 && !alone;
+            bool first = reduction == 2 || alone || skip, last = first || stride == 2;
+            _skip = skip;
             List<Module> conv = [];
             if (first) conv.AddRange(Layers(cin, cin, 3, cin, ActivationKind.ReLU6));
             conv.AddRange(Layers(cin, few, 1, 1, ActivationKind.Identity));

@@ -12,6 +12,7 @@ public sealed class InferencePlanTests : DeviceTest
         { "mobilenet_v1", "cpu" }, { "mobilenet_v2", "cpu" }, { "resnet18", "cpu" }, { "mobilenet_v1", "reference" }, { "mobilenet_v2", "reference" }, { "resnet18", "reference" },
         { "mobilenet_v3_small", "cpu" }, { "mobilenet_v3_large_refconv", "cpu" }, { "efficientnet_b0", "cpu" }, { "shufflenet_v2_x1_0", "cpu" }, { "resnet20", "cpu" },
         { "resnet50", "cpu" }, { "densenet121", "cpu" }, { "vgg16_bn", "cpu" }, { "mobilenet_v3_small", "reference" }, { "shufflenet_v2_x0_5", "reference" },
+        { "mobilenext", "cpu" }, { "hbonet", "cpu" }, { "shufflenet_v1_g3_x1_0", "cpu" }, { "fasternet_t0", "cpu" }, { "convnext_tiny", "cpu" }, { "repvgg_b1g4", "cpu" },
     };
 
     [Theory]
@@ -55,6 +56,17 @@ public sealed class InferencePlanTests : DeviceTest
         Assert.Contains(steps, s => s.Contains("Winograd", StringComparison.Ordinal));
         using var exact = model.Compile(accuracy: Conv2dAccuracy.Exact);
         Assert.DoesNotContain(exact.Steps, s => s.Contains("Winograd", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ConvNeXtsScaleAndSkipArePartOfItsLinearLayers()
+    {
+        using var model = Trained("convnext_tiny", Cpu);
+        using var plan = model.Compile();
+        string[] steps = [.. plan.Steps];
+        Assert.DoesNotContain(steps, s => s.StartsWith("MultiplyChannels", StringComparison.Ordinal) || s.StartsWith("Add", StringComparison.Ordinal));
+        Assert.Equal(18, steps.Count(s => s.Contains("+ bias + residual", StringComparison.Ordinal)));
+        Assert.Equal(18, steps.Count(s => s.Contains("+ bias + GELU", StringComparison.Ordinal)));
     }
 
     /// <summary>Patterns where fusing, or sharing memory, would be wrong.</summary>
@@ -195,6 +207,11 @@ public sealed class InferencePlanTests : DeviceTest
             {
                 parameter.FromTorch(Enumerable.Range(0, norm.Channels).Select(_ => draw()).ToArray());
             }
+        }
+        foreach (var (key, parameter) in model.NamedParameters())
+        {
+            if (key.EndsWith("layer_scale", StringComparison.Ordinal)) // a fresh one is next to nothing, and would hide its branch
+                parameter.FromTorch(Enumerable.Range(0, (int)parameter.Data.Length).Select(_ => random.NextNormal()).ToArray());
         }
         model.Eval();
         return model;

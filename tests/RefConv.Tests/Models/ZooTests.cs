@@ -162,6 +162,12 @@ public sealed class ZooTests : DeviceTest
     [InlineData("mobilenet_v2", 28, 1, 4)]
     [InlineData("resnet18", 32, 3, 4)]
     [InlineData("resnet18", 28, 1, 4)]
+    [InlineData("mobilenext", 28, 1, 4)]
+    [InlineData("hbonet", 32, 3, 2)]
+    [InlineData("shufflenet_v1_g3_x1_0", 28, 1, 4)]
+    [InlineData("fasternet_t0", 28, 1, 1)] // the last convolution comes after the mean
+    [InlineData("convnext_tiny", 28, 1, 3)]
+    [InlineData("repvgg_a0", 28, 1, 4)]
     public void SmallImageVariantsKeepMapsChannelsLast(string name, int size, int channels, int lastMap)
     {
         using var model = Small(name, Cpu, size, channels);
@@ -184,7 +190,7 @@ public sealed class ZooTests : DeviceTest
     public static TheoryData<string> Kinds =>
     [
         "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large_refconv", "efficientnet_b0", "shufflenet_v2_x1_0", "resnet18", "resnet20", "resnet50",
-        "densenet121", "vgg16_bn",
+        "densenet121", "vgg16_bn", "mobilenext", "hbonet", "shufflenet_v1_g8_x1_0", "fasternet_t1", "convnext_tiny", "repvgg_b1g4",
     ];
 
     [Theory]
@@ -293,6 +299,7 @@ public sealed class ZooTests : DeviceTest
         Assert.Contains("width multiplier", Message(new("resnet18") { Width = 0 }));
         Assert.Contains("width multiplier", Message(new("resnet18") { Width = double.NaN }));
         Assert.Contains("not possible", Message(new("resnet18") { ImageSize = 0 }));
+        Assert.Contains("multiple of 32; it is 100. Use 96.", Message(new("hbonet") { ImageSize = 100 }));
 
         string Message(ModelSpec spec) => Assert.Throws<ArgumentException>(() => Zoo.Create(spec, init)).Message;
     }
