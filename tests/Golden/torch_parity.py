@@ -71,6 +71,15 @@ def switch_off_randomness(model):
             module.eval()
 
 
+def watch_kinks(model):
+    """Collects how near the inputs of all ReLU modules come to 0, relative to their root mean square: should be well above the rounding of single precision."""
+    nearest = []
+    for module in model.modules():
+        if isinstance(module, (torch.nn.ReLU, torch.nn.ReLU6)):
+            module.register_forward_hook(lambda _, inputs, __: nearest.append(float(inputs[0].detach().abs().min() / inputs[0].detach().pow(2).mean().sqrt())))
+    return nearest
+
+
 def numbers(values):
     return " ".join(f"{float(v):.8g}" for v in values)
 
@@ -87,6 +96,7 @@ def write(name, parity):
 
     model.train()
     switch_off_randomness(model)
+    nearest = watch_kinks(model)
     labels = torch.tensor([(7 * i + 3) % classes for i in range(parity.batch)])
     loss = torch.nn.functional.cross_entropy(model(fill((parity.batch, *shape), 1001)), labels)
     loss.backward()
@@ -101,7 +111,7 @@ def write(name, parity):
             print("logits", numbers(logits[start:start + 10]), file=file)
     norms = sorted(float(g.norm()) for g in gradients.values())
     print(f"{name}: {len(state)} tensors, logits {float(logits.min()):.3g} to {float(logits.max()):.3g}, loss {float(loss):.4g}, "
-          f"gradient norms {norms[0]:.2g} to {norms[-1]:.2g}", flush=True)
+          f"gradient norms {norms[0]:.2g} to {norms[-1]:.2g}, nearest to a kink {min(nearest, default=math.inf):.1e}", flush=True)
 
 
 def main():
