@@ -43,6 +43,14 @@ plan: a residual that is read later is written over|src/Tensor/Inference/ArenaLa
 plan: a result in the place of one that is still read|src/Tensor/Inference/ArenaLayout.cs|s/place.First <= o.Last)/place.First < o.Last)/
 plan: a result with two readers fused away|src/Tensor/Inference/PlanBuilder.cs|s/_readers\[tensor\] == 1 \&\& //
 Winograd: residual forgotten|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/if (f.HasResidual) v = Simd.Add(v, Simd.Load<V>(row + f.Residual + i));//
+layer norm: what the float left of the mean forgotten, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/(float)(-rest \* inverse)/0f/
+layer norm backward: a power of invStd too few, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/-inverse \* inverse \* inverse \* zx/-inverse * inverse * zx/
+layer norm backward: the last group of rows forgotten, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/ || row == last - 1)/)/
+PReLU: slopes from the positive side, CPU|src/Kernels/PReLU/PReLU.Cpu.cs|s/Simd.Fma(Simd.Min(/Simd.Fma(Simd.Max(/
+PReLU: 1 at zero, reference|src/Kernels/PReLU/PReLU.Reference.cs|s/bool positive = S(x)\[i\] > 0/bool positive = S(x)[i] >= 0/
+depth to space: PyTorch's order and TensorFlow's swapped, reference|src/Kernels/DepthToSpace/DepthToSpace.Reference.cs|s/g.Mode == DepthToSpaceMode.CRD/g.Mode != DepthToSpaceMode.CRD/
+replaced channels: gradient of what was replaced is kept|src/Tensor/Ops/ReplaceChannelsOp.cs|s/        Keep(kernels, dy, dx, accumulate: true);/        kernels.Scale(dy, dx, 1, accumulate: true);/
+plan: channel factors folded although an activation came first|src/Tensor/Inference/PlanBuilder.cs|s/ConvStep { IsOpen: true } conv/ConvStep conv/
 basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
 ROWS
 )
