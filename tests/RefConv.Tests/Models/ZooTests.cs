@@ -144,6 +144,17 @@ public sealed class ZooTests : DeviceTest
     }
 
     [Theory]
+    [InlineData("fasternet_t0", 0, 13)]
+    [InlineData("fasternet_l", 0.3, 28)]
+    [InlineData("convnext_tiny", 0.1, 18)]
+    public void BranchesAreDroppedTheMoreTheDeeper(string name, double last, int blocks)
+    {
+        using var model = Small(name, Cpu, 32, 3);
+        double[] drops = [.. model.NamedModules().Select(m => m.Module).OfType<StochasticDepth>().Select(d => d.P)];
+        Assert.Equal(Enumerable.Range(0, blocks).Select(i => last * i / (blocks - 1)), drops);
+    }
+
+    [Theory]
     [MemberData(nameof(Kinds))]
     public void ATrainedRefocusedModelMergesIntoThePlainOneBitForBit(string name)
     {
