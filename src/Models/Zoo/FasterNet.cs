@@ -92,7 +92,8 @@ public sealed class FasterNet : Model
         public Block(Initializer init, int channels, ActivationKind activation, double drop)
         {
             Add("drop_path", new StochasticDepth(init, drop));
-            Add("mlp", new Sequential(Conv(init, channels, 2 * channels, 1, 1), new BatchNorm2d(init, 2 * channels), new Layers.Activation(activation), Conv(init, 2 * channels, channels, 1, 1)));
+            Add("mlp", new Sequential(
+                Conv(init, channels, 2 * channels, 1, 1), new BatchNorm2d(init, 2 * channels), new Layers.Activation(activation), Conv(init, 2 * channels, channels, 1, 1)));
             Add("spatial_mixing", new PartialConv(init, channels));
         }
 

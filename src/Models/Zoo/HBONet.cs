@@ -34,7 +34,8 @@ public sealed class HBONet : Model
     {
         int multiple = spec.SmallImages ? 16 : 32;
         if (spec.ImageSize % multiple != 0)
-            throw new ArgumentException($"HBONet halves its maps and doubles them again, so the image size must be a multiple of {multiple}; it is {spec.ImageSize}. Use {Math.Max(1, spec.ImageSize / multiple) * multiple}.");
+            throw new ArgumentException($"HBONet halves its maps and doubles them again, so the image size must be a multiple of {multiple}; it is {spec.ImageSize}. " +
+                $"Use {Math.Max(1, spec.ImageSize / multiple) * multiple}.");
         int divisor = spec.Width switch { 0.1 => 4, 0.25 or 0.5 => 2, _ => 8 }; // the authors' rule
         int channels = Zoo.MultipleOf(32 * spec.Width, divisor);
         List<Module> features = [Parts.ConvNormActivation(init, spec.InChannels, channels, 3, spec.SmallImages ? 1 : 2, 1, ActivationKind.ReLU6)];
