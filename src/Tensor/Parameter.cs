@@ -47,12 +47,38 @@ public sealed record ParameterLayout(Shape TorchShape, Shape View, int[] Permuta
     }
 
     /// <summary>Reorders values from PyTorch's order to memory order.</summary>
-    public T[] ToMemory<T>(ReadOnlySpan<T> torch) => Reorder(torch, toMemory: true);
+    public T[] ToMemory<T>(ReadOnlySpan<T> torch) where T : unmanaged => Reorder(torch, toMemory: true);
 
     /// <summary>Reorders values from memory order to PyTorch's order.</summary>
-    public T[] ToTorch<T>(ReadOnlySpan<T> memory) => Reorder(memory, toMemory: false);
+    public T[] ToTorch<T>(ReadOnlySpan<T> memory) where T : unmanaged => Reorder(memory, toMemory: false);
 
-    private T[] Reorder<T>(ReadOnlySpan<T> source, bool toMemory)
+    /// <summary>Memory has the file's order.</summary>
+    internal bool IsPlain => Permutation.AsSpan().SequenceEqual(Enumerable.Range(0, Permutation.Length).ToArray());
+
+    /// <summary>Memory has the order of convolution weights: see <see cref="Transposed"/>.</summary>
+    internal bool IsTransposed => Permutation is [2, 3, 1, 0];
+
+    /// <summary>The matrix that is transposed: file order [rows, columns, area], memory order [area, columns, rows].</summary>
+    internal (int Rows, int Columns, int Area) Transposed => (View[0], View[1], View[2] * View[3]);
+
+    private unsafe T[] Reorder<T>(ReadOnlySpan<T> source, bool toMemory)
+        where T : unmanaged
+    {
+        if (IsPlain) return source.ToArray();
+        if (!IsTransposed) return ReorderAxes(source, toMemory);
+        if (source.Length != TorchShape.Count) throw new ArgumentException($"{source.Length} values were given for a parameter of shape {TorchShape}.");
+        var target = GC.AllocateUninitializedArray<T>(source.Length);
+        var (rows, columns, area) = Transposed;
+        fixed (T* from = source, to = target)
+        {
+            if (toMemory) WeightTranspose.ToMemory(from, (long)columns * area, to, rows, columns, area);
+            else WeightTranspose.ToTorch(from, to, rows, columns, area);
+        }
+        return target;
+    }
+
+    /// <summary>Any permutation, element by element.</summary>
+    internal T[] ReorderAxes<T>(ReadOnlySpan<T> source, bool toMemory)
     {
         int rank = Permutation.Length;
         var target = new T[source.Length];
@@ -61,11 +87,6 @@ public sealed record ParameterLayout(Shape TorchShape, Shape View, int[] Permuta
         {
             stride[i] = 1;
             for (int axis = Permutation[i] + 1; axis < rank; axis++) stride[i] *= View[axis];
-        }
-        if (rank == 0)
-        {
-            source.CopyTo(target);
-            return target;
         }
         Span<int> index = stackalloc int[rank];
         int torchIndex = 0, run = View[Permutation[rank - 1]], step = stride[rank - 1];

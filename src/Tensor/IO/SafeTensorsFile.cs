@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using System.IO.MemoryMappedFiles;
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace RefConv.IO;
@@ -12,41 +12,27 @@ namespace RefConv.IO;
 /// Everything is checked when the file is opened, to the last byte; what opens can be read. Any number of threads may read.
 /// The file must not be shortened by another program while it is open (the writers here never do: they rename a new file over it).
 /// </remarks>
-public sealed unsafe class SafeTensorsFile : IDisposable
+public sealed unsafe class SafeTensorsFile : ITensorFile
 {
-    private readonly MemoryMappedFile _map;
-    private readonly MemoryMappedViewAccessor _view;
+    private readonly MappedFile _file;
     private readonly Dictionary<string, SafeTensorsInfo> _byName;
-    private readonly byte* _data;
-    private bool _disposed;
+    private readonly long _data;
 
-    private SafeTensorsFile(string path, long length, MemoryMappedFile map)
+    private SafeTensorsFile(MappedFile file)
     {
-        Path = path;
-        _map = map;
-        _view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-        byte* start = null;
-        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
-        start += _view.PointerOffset;
-        try
-        {
-            long headerBytes = BinaryPrimitives.ReadInt64LittleEndian(new ReadOnlySpan<byte>(start, 8));
-            CheckHeaderLength(path, length, headerBytes, new ReadOnlySpan<byte>(start, (int)Math.Min(length, 64)));
-            var header = SafeTensorsHeader.Parse(path, new ReadOnlySpan<byte>(start + 8, (int)headerBytes), length - 8 - headerBytes);
-            Metadata = header.Metadata;
-            Entries = header.Entries;
-            _byName = header.Entries.ToDictionary(e => e.Name, StringComparer.Ordinal);
-            _data = start + 8 + headerBytes;
-        }
-        catch
-        {
-            Release();
-            throw;
-        }
+        _file = file;
+        if (file.Length < 8) throw new FileFormatException(Path, $"not a safetensors file: it has {file.Length} bytes and the header's length alone takes 8. Copy or download it again.");
+        long headerBytes = BinaryPrimitives.ReadInt64LittleEndian(file.Span(0, 8));
+        CheckHeaderLength(Path, file.Length, headerBytes, file.Span(0, (int)Math.Min(file.Length, 64)));
+        _data = 8 + headerBytes;
+        var header = SafeTensorsHeader.Parse(Path, file.Span(8, (int)headerBytes), file.Length - _data);
+        Metadata = header.Metadata;
+        Entries = header.Entries;
+        _byName = header.Entries.ToDictionary(e => e.Name, StringComparer.Ordinal);
     }
 
     /// <summary>The file, as it was given.</summary>
-    public string Path { get; }
+    public string Path => _file.Path;
 
     /// <summary>The file's free text, by key.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
@@ -54,43 +40,28 @@ public sealed unsafe class SafeTensorsFile : IDisposable
     /// <summary>The tensors, in the order of their bytes.</summary>
     public IReadOnlyList<SafeTensorsInfo> Entries { get; }
 
+    IReadOnlyList<TensorInfo> ITensorFile.Tensors => Entries;
+
     /// <summary>Opens and checks a file.</summary>
     /// <exception cref="FileFormatException">It is damaged or no safetensors file.</exception>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="UnauthorizedAccessException">It must not be read.</exception>
     public static SafeTensorsFile Open(string path)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        if (Directory.Exists(path)) throw new FileFormatException(path, "is a folder. Give the .safetensors file in it.");
-        if (!File.Exists(path)) throw new FileNotFoundException($"There is no file '{path}'. Check the name of the weights.", path);
-        if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("safetensors files are little-endian and are read as they lie; this machine is big-endian.");
-        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        long length = stream.Length;
-        if (length < 8)
-        {
-            stream.Dispose();
-            throw new FileFormatException(path, $"not a safetensors file: it has {length} bytes and the header's length alone takes 8. Copy or download it again.");
-        }
-        MemoryMappedFile map;
+        var file = MappedFile.Open(path);
         try
         {
-            map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            return From(file);
         }
         catch
         {
-            stream.Dispose();
-            throw;
-        }
-        try
-        {
-            return new SafeTensorsFile(path, length, map);
-        }
-        catch
-        {
-            map.Dispose();
+            file.Dispose();
             throw;
         }
     }
+
+    /// <summary>Reads an open file, which then belongs to the result.</summary>
+    internal static SafeTensorsFile From(MappedFile file) => new(file);
 
     /// <summary>Whether the file holds a tensor of this name.</summary>
     public bool TryGet(string name, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out SafeTensorsInfo? entry) => _byName.TryGetValue(name, out entry);
@@ -108,32 +79,18 @@ public sealed unsafe class SafeTensorsFile : IDisposable
     public ReadOnlySpan<byte> Bytes(string name)
     {
         var entry = Find(name);
-        ObjectDisposedException.ThrowIf(_disposed, this);
         if (entry.End - entry.Start > Array.MaxLength) throw new FileFormatException(Path, $"{entry} is larger than 2 GiB, which one array cannot hold.");
-        return new ReadOnlySpan<byte>(_data + entry.Start, (int)(entry.End - entry.Start));
+        return _file.Span(_data + entry.Start, (int)(entry.End - entry.Start));
     }
 
-    /// <summary>A tensor as floats, whatever its type: rounded to nearest from wider types; true is 1.</summary>
-    public float[] Read(string name)
-    {
-        var bytes = Bytes(name);
-        return Find(name).Type switch
-        {
-            SafeTensorsType.F32 => MemoryMarshal.Cast<byte, float>(bytes).ToArray(),
-            SafeTensorsType.F64 => Convert<double, float>(bytes, v => (float)v),
-            SafeTensorsType.F16 => Convert<Half, float>(bytes, v => (float)v),
-            SafeTensorsType.BF16 => Convert<ushort, float>(bytes, v => BitConverter.UInt32BitsToSingle((uint)v << 16)),
-            SafeTensorsType.I8 => Convert<sbyte, float>(bytes, v => v),
-            SafeTensorsType.I16 => Convert<short, float>(bytes, v => v),
-            SafeTensorsType.I32 => Convert<int, float>(bytes, v => v),
-            SafeTensorsType.I64 => Convert<long, float>(bytes, v => v),
-            SafeTensorsType.U8 => Convert<byte, float>(bytes, v => v),
-            SafeTensorsType.U16 => Convert<ushort, float>(bytes, v => v),
-            SafeTensorsType.U32 => Convert<uint, float>(bytes, v => v),
-            SafeTensorsType.U64 => Convert<ulong, float>(bytes, v => v),
-            _ => Convert<byte, float>(bytes, v => v == 0 ? 0 : 1),
-        };
-    }
+    /// <inheritdoc/>
+    public float[] Read(string name) => Mapped(name).Read();
+
+    /// <inheritdoc/>
+    public void ReadInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter);
+
+    /// <inheritdoc/>
+    public void RequireFinite(string name) => Mapped(name).RequireFinite();
 
     /// <summary>A tensor of whole numbers (I8 to I64, U8 to U64, BOOL).</summary>
     /// <exception cref="FileFormatException">The file has no such tensor, it holds fractions, or a number does not fit.</exception>
@@ -142,43 +99,42 @@ public sealed unsafe class SafeTensorsFile : IDisposable
         var bytes = Bytes(name);
         return Find(name).Type switch
         {
-            SafeTensorsType.I8 => Convert<sbyte, long>(bytes, v => v),
-            SafeTensorsType.I16 => Convert<short, long>(bytes, v => v),
-            SafeTensorsType.I32 => Convert<int, long>(bytes, v => v),
+            SafeTensorsType.I8 => Widen<sbyte>(bytes),
+            SafeTensorsType.I16 => Widen<short>(bytes),
+            SafeTensorsType.I32 => Widen<int>(bytes),
             SafeTensorsType.I64 => MemoryMarshal.Cast<byte, long>(bytes).ToArray(),
-            SafeTensorsType.U8 => Convert<byte, long>(bytes, v => v),
-            SafeTensorsType.U16 => Convert<ushort, long>(bytes, v => v),
-            SafeTensorsType.U32 => Convert<uint, long>(bytes, v => v),
-            SafeTensorsType.U64 => Convert<ulong, long>(bytes, v => v <= long.MaxValue ? (long)v : throw TooLarge(name, v)),
-            SafeTensorsType.Bool => Convert<byte, long>(bytes, v => v == 0 ? 0 : 1),
+            SafeTensorsType.U8 => Widen<byte>(bytes),
+            SafeTensorsType.U16 => Widen<ushort>(bytes),
+            SafeTensorsType.U32 => Widen<uint>(bytes),
+            SafeTensorsType.U64 => Signed(name, bytes),
+            SafeTensorsType.Bool => [.. Widen<byte>(bytes).Select(v => Math.Min(v, 1))],
             _ => throw new FileFormatException(Path, $"{Find(name)} holds fractions where whole numbers are expected. Is it a file of another model?"),
         };
     }
 
     /// <inheritdoc/>
-    public void Dispose()
+    public void Dispose() => _file.Dispose();
+
+    private MappedTensor Mapped(string name)
     {
-        if (_disposed) return;
-        _disposed = true;
-        Release();
-        _map.Dispose();
+        var entry = Find(name);
+        return new MappedTensor(Path, entry, _file.At(_data + entry.Start));
     }
 
-    private void Release()
+    private long[] Signed(string name, ReadOnlySpan<byte> bytes)
     {
-        _view.SafeMemoryMappedViewHandle.ReleasePointer();
-        _view.Dispose();
+        long[] to = MemoryMarshal.Cast<byte, long>(bytes).ToArray();
+        int i = to.AsSpan().IndexOfAnyInRange(long.MinValue, -1);
+        return i < 0 ? to : throw new FileFormatException(Path, $"'{name}' holds {(ulong)to[i]}, which is more than a signed 64-bit number can.");
     }
 
-    private FileFormatException TooLarge(string name, ulong value) => new(Path, $"'{name}' holds {value}, which is more than a signed 64-bit number can.");
-
-    private static TTo[] Convert<TFrom, TTo>(ReadOnlySpan<byte> bytes, Func<TFrom, TTo> convert)
-        where TFrom : unmanaged
+    private static long[] Widen<T>(ReadOnlySpan<byte> bytes)
+        where T : unmanaged, IBinaryInteger<T>
     {
         // The cast copes with any address: the loads of .NET on the machines it runs on need no alignment.
-        var from = MemoryMarshal.Cast<byte, TFrom>(bytes);
-        var to = new TTo[from.Length];
-        for (int i = 0; i < to.Length; i++) to[i] = convert(from[i]);
+        var from = MemoryMarshal.Cast<byte, T>(bytes);
+        long[] to = new long[from.Length];
+        for (int i = 0; i < to.Length; i++) to[i] = long.CreateTruncating(from[i]);
         return to;
     }
 
@@ -203,8 +159,8 @@ public sealed unsafe class SafeTensorsFile : IDisposable
     private static string? LooksLike(ReadOnlySpan<byte> start) => start switch
     {
         _ when start.StartsWith("version https://git-lfs"u8) => "a Git LFS pointer. Fetch the file itself with 'git lfs pull'",
-        _ when start.StartsWith("PK"u8) => "a PyTorch or zip file. Save it as safetensors in Python first (safetensors.torch.save_file)",
-        _ when start[0] == 0x80 => "an old PyTorch or pickle file. Save it as safetensors in Python first (safetensors.torch.save_file)",
+        _ when start.StartsWith("PK"u8) => "a PyTorch or zip file. Make a model file of it: refconv convert IN OUT.safetensors --model NAME",
+        _ when start[0] == 0x80 => "an old PyTorch or pickle file. Make a model file of it: refconv convert IN OUT.safetensors --model NAME",
         _ when start.StartsWith("\u0093NUMPY"u8) || (start[0] == 0x93 && start[1..].StartsWith("NUMPY"u8)) => "a NumPy file. Save it as safetensors in Python first",
         _ when start[0] == 0x1F && start[1] == 0x8B => "a gzip file. Unpack it first",
         _ when start.StartsWith("<"u8) => "a web page. The download went wrong: check the address",

@@ -50,12 +50,10 @@ public enum SafeTensorsType
 /// <param name="Start">Its first byte, counted from the end of the header.</param>
 /// <param name="End">The byte after its last.</param>
 public sealed record SafeTensorsInfo(string Name, SafeTensorsType Type, IReadOnlyList<long> Shape, long Start, long End)
+    : TensorInfo(Name, Type, Shape)
 {
-    /// <summary>How many elements it has.</summary>
-    public long Count => (End - Start) / SafeTensorsFormat.Size(Type);
-
     /// <inheritdoc/>
-    public override string ToString() => $"{Name} {SafeTensorsFormat.NameOf(Type)} [{string.Join(", ", Shape)}]";
+    public override long Count => (End - Start) / SafeTensorsFormat.Size(Type);
 }
 
 /// <summary>What reader and writer must agree on.</summary>
