@@ -1,9 +1,33 @@
+using RefConv.IO;
+
 namespace RefConv.Layers;
 
 /// <summary>One tensor of a state dict.</summary>
 /// <param name="Shape">PyTorch's shape.</param>
 /// <param name="Read">Values in PyTorch's order.</param>
-public sealed record StateEntry(Shape Shape, Func<float[]> Read);
+public sealed record StateEntry(Shape Shape, Func<float[]> Read)
+{
+    /// <summary>Copies the values straight into a parameter; null where only <see cref="Read"/> gives them.</summary>
+    internal Action<Parameter>? CopyTo { get; init; }
+
+    /// <summary>Throws when the values cannot be weights; null where they need no check.</summary>
+    internal Action? Check { get; init; }
+
+    /// <summary>A tensor of an open file: read when it is asked for, and loaded without an array between file and parameter.</summary>
+    /// <exception cref="FileFormatException">An axis is longer than any of a model.</exception>
+    public static StateEntry Of(ITensorFile file, TensorInfo tensor)
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        ArgumentNullException.ThrowIfNull(tensor);
+        if (tensor.Shape.Any(size => size > int.MaxValue))
+            throw new FileFormatException(file.Path, $"tensor '{tensor.Name}' has an axis of {tensor.Shape.Max()}, more than any model here has. Is it the right file?");
+        return new StateEntry(new Shape([.. tensor.Shape.Select(size => (int)size)]), () => file.Read(tensor.Name))
+        {
+            CopyTo = parameter => file.ReadInto(tensor.Name, parameter),
+            Check = () => file.RequireFinite(tensor.Name),
+        };
+    }
+}
 
 /// <summary>How a state dict and a model disagree: three lists, all empty when they fit.</summary>
 /// <param name="Missing">Keys the model has and the state dict lacks.</param>
@@ -47,7 +71,8 @@ public static class StateDict
         module.NamedParameters().ToDictionary(p => p.Name, p => new StateEntry(p.Parameter.TorchShape, p.Parameter.ToTorch));
 
     /// <summary>
-    /// Copies values into a module. Keys and shapes are all checked before the first value is written: a state dict that does not fit changes nothing.
+    /// Copies values into a module. Keys, shapes and, in files, values (NaN and infinity are no weights) are all checked before the first value is written: a
+    /// state dict that does not fit changes nothing.
     /// </summary>
     /// <param name="module">Where to.</param>
     /// <param name="state">From where.</param>
@@ -55,19 +80,30 @@ public static class StateDict
     /// <param name="source">What the state is, for the message: a file name.</param>
     /// <returns>The keys that did not fit (empty when strict).</returns>
     /// <exception cref="StateDictException">They do not fit.</exception>
+    /// <exception cref="FileFormatException">A weight in the file is NaN or infinite.</exception>
     public static StateMismatch Load(Module module, IReadOnlyDictionary<string, StateEntry> state, bool strict = true, string source = "The state dict")
+    {
+        var mismatch = Compare(module, state);
+        if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
+            throw new StateDictException($"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?", mismatch);
+        var fitting = module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, Entry: state[p.Name])).ToArray();
+        // First all that can fail, then the first change.
+        foreach (var (_, entry) in fitting) entry.Check?.Invoke();
+        var read = fitting.Where(f => f.Entry.CopyTo is null).Select(f => (f.Parameter, Values: f.Entry.Read())).ToArray();
+        foreach (var (parameter, values) in read) parameter.FromTorch(values);
+        foreach (var (parameter, entry) in fitting) entry.CopyTo?.Invoke(parameter);
+        return mismatch;
+    }
+
+    /// <summary>How a state dict and a module disagree.</summary>
+    internal static StateMismatch Compare(Module module, IReadOnlyDictionary<string, StateEntry> state)
     {
         var parameters = module.NamedParameters().ToArray();
         var names = parameters.Select(p => p.Name).ToHashSet();
-        var mismatch = new StateMismatch(
+        return new StateMismatch(
             [.. names.Where(n => !state.ContainsKey(n))],
             [.. state.Keys.Where(k => !names.Contains(k))],
             [.. parameters.Where(p => state.TryGetValue(p.Name, out var e) && e.Shape != p.Parameter.TorchShape)
                 .Select(p => $"{p.Name} ({state[p.Name].Shape} in the file, {p.Parameter.TorchShape} in the model)")]);
-        if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
-            throw new StateDictException($"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?", mismatch);
-        var values = parameters.Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, Values: state[p.Name].Read())).ToArray();
-        foreach (var (parameter, v) in values) parameter.FromTorch(v);
-        return mismatch;
     }
 }

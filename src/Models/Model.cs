@@ -30,6 +30,9 @@ public sealed record ModelSpec(string Architecture)
 /// <param name="spec">What it is.</param>
 public abstract class Model(ModelSpec spec) : Module
 {
+    // Nobody disposes it: it holds no more than memory of models that are gone, and its threads are those that all devices share.
+    private static readonly Lazy<CpuDevice> s_sharedDevice = new(() => new CpuDevice());
+
     /// <summary>What it is.</summary>
     public ModelSpec Spec { get; } = spec;
 
@@ -38,6 +41,17 @@ public abstract class Model(ModelSpec spec) : Module
 
     /// <summary>The device its parameters are on.</summary>
     public Device Device => NamedParameters().First().Parameter.Device;
+
+    /// <summary>
+    /// Reads a model file, in the form it was saved in and in evaluation mode. The file says everything: architecture, options, methods. See
+    /// <see cref="ModelFile.Load(string, Device)"/>, and <see cref="ModelFile.LoadWeights"/> for weights from elsewhere.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <param name="device">Where to put it. Left out: a CPU device with all cores that all models loaded so share and that lives as long as the program.</param>
+    /// <exception cref="IO.FileFormatException">Damaged, or not a model of ours.</exception>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="StateDictException">The tensors do not fit the architecture that the file names.</exception>
+    public static Model Load(string path, Device? device = null) => ModelFile.Load(path, device ?? s_sharedDevice.Value);
 
     /// <summary>The shape of a batch it is meant for.</summary>
     public Shape InputShape(int batch) => new(batch, Spec.ImageSize, Spec.ImageSize, Spec.InChannels);

@@ -58,7 +58,7 @@ public static class ModelFile
         var model = Build(path, header, device);
         try
         {
-            StateDict.Load(model, Entries(file, OptimizerPrefix), strict: true, source: path);
+            StateDict.Load(model, Entries(file), strict: true, source: path);
         }
         catch
         {
@@ -70,19 +70,27 @@ public static class ModelFile
     }
 
     /// <summary>
-    /// Copies weights from any safetensors file with PyTorch's keys into a model. Nothing is changed when they do not fit.
+    /// Copies weights from a safetensors or PyTorch file (<c>.pth</c>, <c>.pt</c>, <c>.bin</c>) into a model: a state dict, also inside a checkpoint, under
+    /// PyTorch's keys or the names of a known repository (see <see cref="KeyMaps"/>). Nothing is changed when they do not fit.
     /// </summary>
     /// <param name="model">Where to.</param>
     /// <param name="path">The file.</param>
     /// <param name="strict">Missing or unexpected keys are an error.</param>
+    /// <param name="classifier">False leaves the last layer as it is: for training on other classes than the file's.</param>
     /// <returns>Keys that did not fit.</returns>
-    /// <exception cref="FileFormatException">Damaged.</exception>
+    /// <exception cref="FileFormatException">Damaged, or a weight is NaN or infinite.</exception>
     /// <exception cref="StateDictException">They do not fit.</exception>
-    public static StateMismatch LoadWeights(Model model, string path, bool strict = true)
-    {
-        using var file = SafeTensorsFile.Open(path);
-        return StateDict.Load(model, Entries(file, OptimizerPrefix), strict, path);
-    }
+    public static StateMismatch LoadWeights(Model model, string path, bool strict = true, bool classifier = true) => WeightLoader.Load(model, path, strict, classifier);
+
+    /// <summary>
+    /// Writes a model's tensors as a PyTorch file, which <c>torch.load</c> reads as a state dict. It does not say of which architecture it is: to read it back
+    /// here, build the model and use <see cref="LoadWeights"/>.
+    /// </summary>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void SaveTorch(Model model, string path) => TorchWriter.Write(path, StateEntries(model));
+
+    /// <summary>Whether a file says of which model it is, so that <see cref="Load(string, Device)"/> can read it.</summary>
+    internal static bool Describes(ITensorFile file) => file is SafeTensorsFile own && own.Metadata.ContainsKey(MetadataKey);
 
     internal static void Save(Model model, string path, DataInfo? data, IEnumerable<SafeTensorsEntry> more, IEnumerable<KeyValuePair<string, string>> metadata)
     {
@@ -92,13 +100,9 @@ public static class ModelFile
         SafeTensorsWriter.Write(path, StateEntries(model).Concat(more), all);
     }
 
-    internal static IReadOnlyDictionary<string, StateEntry> Entries(SafeTensorsFile file, string exceptPrefix) => file.Entries
-        .Where(e => !e.Name.StartsWith(exceptPrefix, StringComparison.Ordinal))
-        .ToDictionary(e => e.Name, e => new StateEntry(new Shape([.. e.Shape.Select(size => Axis(file, e.Name, size))]), () => file.Read(e.Name)));
-
-    private static int Axis(SafeTensorsFile file, string name, long size) => size <= int.MaxValue
-        ? (int)size
-        : throw new FileFormatException(file.Path, $"tensor '{name}' has an axis of {size}, more than any model here has. Is it the right file?");
+    private static Dictionary<string, StateEntry> Entries(SafeTensorsFile file) => file.Entries
+        .Where(e => !e.Name.StartsWith(OptimizerPrefix, StringComparison.Ordinal))
+        .ToDictionary(e => e.Name, e => StateEntry.Of(file, e));
 
     private static Model Build(string path, Header header, Device device)
     {
@@ -135,7 +139,7 @@ public static class ModelFile
     private static Header ReadHeader(SafeTensorsFile file)
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
-            throw new FileFormatException(file.Path, "the file holds tensors but does not say of which model. Give a file written by this tool, or load its weights into a model of the same architecture (--weights).");
+            throw new FileFormatException(file.Path, "the file holds tensors but does not say of which model. Give a file written by this tool, or make one of it: refconv convert IN OUT.safetensors --model NAME.");
         Header? header;
         try
         {
