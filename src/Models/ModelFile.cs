@@ -89,8 +89,13 @@ public static class ModelFile
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void SaveTorch(Model model, string path) => TorchWriter.Write(path, StateEntries(model));
 
-    /// <summary>Whether a file says of which model it is, so that <see cref="Load(string, Device)"/> can read it.</summary>
-    internal static bool Describes(ITensorFile file) => file is SafeTensorsFile own && own.Metadata.ContainsKey(MetadataKey);
+    /// <summary>Whether a file of weights, of any kind, says of which model it is, so that <see cref="Load(string, Device)"/> can read it.</summary>
+    /// <exception cref="FileFormatException">Damaged.</exception>
+    public static bool IsModelFile(string path)
+    {
+        using var file = TensorFile.Open(path);
+        return file is SafeTensorsFile own && own.Metadata.ContainsKey(MetadataKey);
+    }
 
     internal static void Save(Model model, string path, DataInfo? data, IEnumerable<SafeTensorsEntry> more, IEnumerable<KeyValuePair<string, string>> metadata)
     {

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
-using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
@@ -34,8 +33,7 @@ internal static class ConvertCommand
             if (Directory.Exists(target)) throw new IOException($"'{target}' is a folder. Give the name of the file to write, such as {Path.Combine(target, "model.safetensors")}.");
             using var device = new CpuDevice();
             DataInfo? data = null;
-            bool described;
-            using (var file = TensorFile.Open(source)) described = ModelFile.Describes(file);
+            bool described = ModelFile.IsModelFile(source);
             if (described && own.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } given)
                 throw new ArgumentException($"{given.Name} cannot be given for {source}: it is a model file and says itself what it is.");
             if (!described && parsed.GetValue(model) is null) throw new ArgumentException($"{source} does not say of which architecture it is. Give it: --model NAME ({string.Join(", ", Zoo.Names)}).");

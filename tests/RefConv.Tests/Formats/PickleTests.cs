@@ -1,0 +1,87 @@
+using System.Text;
+using RefConv.IO;
+
+namespace RefConv.Tests.Formats;
+
+/// <summary>Pickles made by hand: what no honest file has in it is refused, at a cost that the file's size justifies.</summary>
+public sealed unsafe class PickleTests
+{
+    private const string Storage = "X\u0007\0\0\0storagectorch\nFloatStorage\nX\u0001\0\0\00X\u0003\0\0\0cpuK\u0006tQ";
+
+    [Theory]
+    [InlineData("cos\nsystem\n.", "'os.system'")]
+    [InlineData("cbuiltins\neval\n.", "'builtins.eval'")]
+    [InlineData("ctorch\nload\n.", "'torch.load'")]
+    [InlineData("ccollections\nOrderedDict.evil\n.", "'collections.OrderedDict.evil'")]
+    [InlineData("\u008c\u0002os\u008c\u0006system\u0093.", "'os.system'")]
+    [InlineData("cos", "a name in it has no end")]
+    [InlineData("K\u0001K\u0002R.", "calls what cannot be called")]
+    [InlineData("ctorch\nSize\nK\u0002\u0085R.", "'torch.Size' is called with what it cannot take")]
+    [InlineData("ctorch._utils\n_rebuild_tensor_v2\n)R.", "is called with what it cannot take")]
+    [InlineData("ios\nsystem\n.", "instruction 0x69")]
+    [InlineData("Pid\n.", "instruction 0x50")]
+    [InlineData("K\u0001Q.", "a storage has no name")]
+    [InlineData("0.", "more values from its stack")]
+    [InlineData("t.", "more values from its stack")]
+    [InlineData("}K\u0001s.", "no dictionary")]
+    [InlineData("}(K\u0001u.", "a key without a value")]
+    [InlineData("h\u0005.", "refers to value 5")]
+    [InlineData("X\u00ff\u00ff\u00ff\u007f.", "ends too early")]
+    [InlineData("\u008d\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u00ff\u007f.", "ends too early")]
+    [InlineData("\u008b\u00ff\u00ff\u00ff\u00ff.", "negative length")]
+    [InlineData("\u0080\u0009.", "version 9 of the pickle format")]
+    [InlineData("K\u0001", "ends too early")]
+    [InlineData("K\u0001}b.", "attributes")]
+    public void WhatNoWeightsNeed(string pickle, string phrase) =>
+        Assert.Contains(phrase, Assert.Throws<FileFormatException>(() => Read(pickle)).Message);
+
+    [Theory]
+    [InlineData("K\u0000(K\u0002K\u0003t(K\u0003K\u0001t", null)]
+    [InlineData("K\u0001(K\u0002K\u0003t(K\u0003K\u0001t", "reaches beyond its storage")]
+    [InlineData("K\u0000(K\u0002K\u0003t(K\u0004K\u0001t", "reaches beyond its storage")]
+    [InlineData("K\u0000(K\u0007t(K\u0001t", "reaches beyond its storage")]
+    [InlineData("K\u0000(K\u0002K\u0003t(K\u0001t", "offset, size or stride")]
+    [InlineData("J\u00ff\u00ff\u00ff\u00ff(K\u0002t(K\u0001t", "offset, size or stride")]
+    [InlineData("K\u0000(J\u00ff\u00ff\u00ff\u00fft(K\u0001t", "offset, size or stride")]
+    [InlineData("K\u0000(\u008a\u0008\0\0\0\0\0\0\0\u0040\u008a\u0008\0\0\0\0\0\0\0\u0040t(K\u0000K\u0000t", "more elements than can be counted")]
+    [InlineData("K\u0000(K\u0000\u008a\u0008\0\0\0\0\0\0\0\u0040\u008a\u0008\0\0\0\0\0\0\0\u0040t(K\u0000K\u0000K\u0000t", "more elements than can be counted")]
+    public void ViewsLieInTheirStorage(string view, string? phrase)
+    {
+        string pickle = $"ctorch._utils\n_rebuild_tensor_v2\n(({Storage}{view}\u0089}}tR.";
+        if (phrase is null) Assert.Equal([2L, 3L], Assert.IsType<TorchTensor>(Read(pickle)).Shape);
+        else Assert.Contains(phrase, Assert.Throws<FileFormatException>(() => Read(pickle)).Message);
+    }
+
+    [Fact]
+    public void OneStorageIsDescribedInOneWay()
+    {
+        string other = Storage.Replace("K\u0006tQ", "K\u0007tQ", StringComparison.Ordinal);
+        Assert.Contains("described in two ways", Assert.Throws<FileFormatException>(() => Read($"({Storage}({other}.")).Message);
+    }
+
+    /// <summary>A few bytes cannot ask for much memory or time: by nesting, by copying over and over, by filling the stack.</summary>
+    [Theory]
+    [InlineData("nested", "((((((((((", 100_000, "ends too early")]
+    [InlineData("lists", "]", 200_000, "stacks more than")]
+    [InlineData("dictionaries", "}", 200_000, "stacks more than")]
+    [InlineData("tuples", "\u0085", 200_000, null)]
+    [InlineData("copies", "ccollections\nOrderedDict\nh\u0001\u0085R0", 20_000, "again and again")]
+    public void SmallPicklesStaySmall(string kind, string repeated, int times, string? phrase)
+    {
+        // A list of a thousand pairs is at hand in the memo.
+        string start = "]q\u0001(" + string.Concat(Enumerable.Repeat("NN\u0086", 1000)) + "e";
+        byte[] bytes = [.. Encoding.Latin1.GetBytes(start), .. Encoding.Latin1.GetBytes(string.Concat(Enumerable.Repeat(repeated, times))), .. phrase is null ? "."u8.ToArray() : []];
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        if (phrase is null) Read(bytes);
+        else Assert.Contains(phrase, Assert.Throws<FileFormatException>(() => Read(bytes)).Message);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.True(allocated < (100 * bytes.Length) + 100_000, $"{kind}: {bytes.Length} bytes made it allocate {allocated}");
+    }
+
+    private static object? Read(string latin1) => Read(Encoding.Latin1.GetBytes(latin1));
+
+    private static object? Read(byte[] bytes)
+    {
+        fixed (byte* data = bytes) return new PickleReader("made.pth", data, bytes.Length, new TorchRebuild("made.pth")).Read();
+    }
+}
