@@ -23,7 +23,7 @@ public sealed unsafe class PickleTests
     [InlineData("K\u0001Q.", "a storage has no name")]
     [InlineData("0.", "more values from its stack")]
     [InlineData("t.", "more values from its stack")]
-    [InlineData("}K\u0001s.", "no dictionary")]
+    [InlineData("K\u0000K\u0001K\u0002s.", "no dictionary")]
     [InlineData("}(K\u0001u.", "a key without a value")]
     [InlineData("h\u0005.", "refers to value 5")]
     [InlineData("X\u00ff\u00ff\u00ff\u007f.", "ends too early")]

@@ -13,7 +13,7 @@ internal static unsafe class TorchZip
         string? pickle = zip.Names.FirstOrDefault(n => n == "data.pkl" || (n.EndsWith("/data.pkl", StringComparison.Ordinal) && n.IndexOf('/') == n.Length - 9));
         if (pickle is null) throw new FileFormatException(file.Path, "a zip file, but not one that torch.save wrote. Unpack it if weights are in it.");
         string folder = pickle[..^"data.pkl".Length];
-        if (zip.TryFind(folder + "constants.pkl", out _, out _))
+        if (zip.Has(folder + "constants.pkl"))
             throw new FileFormatException(file.Path, "a TorchScript program (torch.jit.save), not weights. In Python: torch.save(torch.jit.load(PATH).state_dict(), NEW).");
         if (zip.TryFind(folder + "byteorder", out long at, out long length) && !file.Span(at, (int)Math.Min(length, 16)).SequenceEqual("little"u8))
             throw new FileFormatException(file.Path, "was written on a machine with another order of bytes (big-endian). Save it again on an ordinary one.");

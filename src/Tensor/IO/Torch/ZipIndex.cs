@@ -13,7 +13,7 @@ internal sealed class ZipIndex
     private const int EndSize = 22, End64Size = 56, LocatorSize = 20, CentralSize = 46, LocalSize = 30;
 
     private readonly MappedFile _file;
-    private readonly Dictionary<string, (long Start, long Bytes)> _entries = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (long Start, long Bytes, bool Packed)> _entries = new(StringComparer.Ordinal);
 
     /// <summary>Reads the directory at a zip file's end.</summary>
     /// <exception cref="FileFormatException">It is damaged, compressed or encrypted.</exception>
@@ -31,11 +31,17 @@ internal sealed class ZipIndex
     /// <summary>Names of all parts.</summary>
     public IEnumerable<string> Names => _entries.Keys;
 
+    /// <summary>Whether there is such a part.</summary>
+    public bool Has(string name) => _entries.ContainsKey(name);
+
     /// <summary>Finds a part.</summary>
+    /// <exception cref="FileFormatException">It is there, but compressed.</exception>
     public bool TryFind(string name, out long start, out long bytes)
     {
         bool found = _entries.TryGetValue(name, out var entry);
-        (start, bytes) = entry;
+        (start, bytes, bool packed) = entry;
+        if (packed)
+            throw new FileFormatException(_file.Path, $"its part '{name}' is compressed, which torch.save does not do. Unpack the zip file if weights are in it, or save it again in Python (torch.save).");
         return found;
     }
 
@@ -76,13 +82,11 @@ internal sealed class ZipIndex
         long packed = U32(record, 20), bytes = U32(record, 24), local = U32(record, 42);
         Extend(record.Slice(CentralSize + nameBytes, extraBytes), ref bytes, ref packed, ref local);
         if ((U16(record, 8) & 1) != 0) throw Damaged($"its part '{name}' is encrypted");
-        if (U16(record, 10) != 0 || packed != bytes)
-            throw new FileFormatException(_file.Path, $"its part '{name}' is compressed, which torch.save does not do. Unpack the zip file if weights are in it, or save it again in Python (torch.save).");
         if (local < 0 || local > directory - LocalSize || U32(_file.Span(local, LocalSize), 0) != LocalMark) throw Damaged($"its part '{name}' is not where it should be");
         var header = _file.Span(local, LocalSize);
         long start = local + LocalSize + U16(header, 26) + U16(header, 28);
-        if (bytes < 0 || start > directory - bytes) throw Damaged($"its part '{name}' does not lie in the file");
-        if (!_entries.TryAdd(name, (start, bytes))) throw Damaged($"two of its parts are called '{name}'");
+        if (packed < 0 || start > directory - packed) throw Damaged($"its part '{name}' does not lie in the file");
+        if (!_entries.TryAdd(name, (start, packed, U16(record, 10) != 0 || packed != bytes))) throw Damaged($"two of its parts are called '{name}'");
         return length;
     }
 
