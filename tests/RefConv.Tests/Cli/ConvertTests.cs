@@ -43,7 +43,7 @@ public sealed class ConvertTests : IDisposable
             Assert.Equal(_model.Spec, loaded.Spec);
             foreach (var ((name, a), (_, b)) in _model.NamedParameters().Zip(loaded.NamedParameters())) Assert.True(a.ToArray().AsSpan().SequenceEqual(b.ToArray()), name);
         }
-        Assert.Contains("137 tensors", Good("convert", Out, _folder.File("back.pth")).Out);
+        Assert.Contains("164 tensors", Good("convert", Out, _folder.File("back.pth")).Out);
         Assert.Equal(File.ReadAllBytes(In), File.ReadAllBytes(_folder.File("back.pth")));
     }
 
@@ -64,7 +64,7 @@ public sealed class ConvertTests : IDisposable
     {
         Fails(1, "does not say of which architecture it is. Give it: --model NAME (mobilenet_v1,", "convert", In, Out);
         Fails(1, "Did you mean 'mobilenet_v1'?", "convert", In, Out, "--model", "mobilenetv1");
-        Fails(1, "of another shape: model.0.0.weight", ["convert", In, Out, "--model", "mobilenet_v1", "--classes", "10", "--width", "0.25", "--size", "32"]);
+        Fails(1, "of another shape: model.", ["convert", In, Out, "--model", "mobilenet_v1", "--classes", "10", "--width", "0.25", "--size", "32"]);
         Fails(1, "missing: features.0.0.weight", "convert", In, Out, "--model", "mobilenet_v2", "--size", "32", "--width", "0.1");
         Fails(1, "There is no file", ["convert", _folder.File("none.pth"), Out, .. Tiny]);
         Fails(1, "is a folder. Give the file of weights", ["convert", _folder.Path, Out, .. Tiny]);

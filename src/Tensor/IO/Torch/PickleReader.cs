@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace RefConv.IO;
@@ -163,8 +164,8 @@ internal sealed unsafe class PickleReader
     private void Tuple(int count)
     {
         int first = First(count);
-        var items = _stack.GetRange(first, count).ToArray();
-        _stack.RemoveRange(first, count);
+        object?[] items = CollectionsMarshal.AsSpan(_stack)[first..].ToArray();
+        DropTo(first);
         Push(new PickleTuple(items));
     }
 
