@@ -68,7 +68,7 @@ internal static class TimmKeys
             yield return ("stem", "features.0");
             for (int s = 0; s < depths.Length; s++)
             {
-                yield return ($"stages.{s}.downsample", $"features.{2 * s}");
+                if (s > 0) yield return ($"stages.{s}.downsample", $"features.{2 * s}");
                 for (int b = 0; b < depths[s]; b++)
                 {
                     string there = $"stages.{s}.blocks.{b}", here = $"features.{(2 * s) + 1}.{b}";
