@@ -35,7 +35,8 @@ internal static class Program
             "Start with `refconv demo`: it needs no data and takes about two minutes.");
         foreach (var command in (ReadOnlySpan<Command>)[
             DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation), CompareCommand.Create(cancellation),
-            MergeCommand.Create(), ConvertCommand.Create(), EvalCommand.Create(cancellation), SummaryCommand.Create(), BenchCommand.Create(cancellation), DevicesCommand.Create()])
+            MergeCommand.Create(), ConvertCommand.Create(), ExportCommand.Create(), EvalCommand.Create(cancellation), PredictCommand.Create(cancellation),
+            SummaryCommand.Create(), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {
             root.Add(command);
         }

@@ -60,6 +60,9 @@ public sealed class SliceOp : Op
     /// <inheritdoc/>
     public override string Attributes => $"{_start}..{_start + _count}";
 
+    /// <summary>First channel taken, and how many.</summary>
+    internal (int Start, int Count) Channels => (_start, _count);
+
     internal Tensor Run() => Run(new Shape([.. _x.Shape.Sizes[..^1], _count]));
 
     /// <inheritdoc/>
@@ -92,6 +95,8 @@ public sealed class ChannelShuffleOp : Op
 
     /// <inheritdoc/>
     public override string Attributes => $"g{_groups}";
+
+    internal int Groups => _groups;
 
     internal Tensor Run() => Run(_x.Shape);
 

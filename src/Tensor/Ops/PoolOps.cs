@@ -23,6 +23,8 @@ public sealed class Pool2dOp : Op
     /// <summary>The whole shape.</summary>
     public Pool2dGeometry Geometry { get; }
 
+    internal bool IsMax => _max;
+
     /// <inheritdoc/>
     public override string Attributes => Geometry.ToString();
 
@@ -57,6 +59,9 @@ public sealed class ReduceOp : Op
 
     /// <inheritdoc/>
     public override string Attributes => _g.ToString();
+
+    /// <summary>Mean over all pixels of every image and channel.</summary>
+    internal bool IsGlobalAverage => _x.Shape.Rank == 4 && _g.Outer == _x.Shape[0] && _g.Inner == _x.Shape[3] && _scale == 1.0 / _g.Length;
 
     internal Tensor Run() => Run(_shape);
 

@@ -1,0 +1,112 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RefConv.IO;
+using RefConv.Models;
+
+namespace RefConv.Cli.Commands;
+
+/// <summary><c>refconv predict</c>: what a model answers. Raw tensors in, raw scores out.</summary>
+internal static class PredictCommand
+{
+    public static Command Create(CancellationToken cancellation)
+    {
+        var command = new Command("predict", "Class scores of images given as a NumPy file: float32 [n, channels, height, width], normalised as in training.");
+        Argument<string> file = new("FILE") { Description = "The model." };
+        Option<string> input = new("--input") { Description = "The images, a .npy file.", Required = true, HelpName = "FILE" };
+        Option<string> to = new("--output") { Description = "The scores [n, classes] to write, a .npy file.", Required = true, HelpName = "FILE" };
+        Option<string> device = Options.DeviceName();
+        Option<int> threads = Options.Threads(), batch = Options.Batch(16);
+        Option<bool> json = Options.Json();
+        command.Add(file);
+        foreach (var option in (ReadOnlySpan<Option>)[input, to, batch, threads, device, json]) command.Add(option);
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
+            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var data);
+            RawTensors(new Output(parsed.GetValue(json)), model, data, parsed.GetValue(input)!, parsed.GetValue(to)!, parsed.GetValue(batch), cancellation);
+            return 0;
+        });
+        return command;
+    }
+
+    /// <summary>Answers a file of normalised images with a file of scores.</summary>
+    private static void RawTensors(Output output, Model model, DataInfo? data, string from, string to, int batch, CancellationToken cancellation)
+    {
+        var images = NpyFile.Read(from);
+        Check(images, model, from);
+        int n = images.Shape[0], classes = model.Spec.Classes;
+        float[] scores = Scores(model, images.ToFloats(), n, batch, cancellation);
+        NpyFile.Write(to, scores, new Shape(n, classes));
+        int[] best = [.. Enumerable.Range(0, n).Select(i => ArgMax(scores.AsSpan(i * classes, classes)))];
+        output.Line($"{model.Spec}: scores of {n} image{(n == 1 ? "" : "s")} in {to}");
+        for (int i = 0; i < Math.Min(n, 10); i++) output.Line($"{i,6}  {Name(best[i])}");
+        if (n > 10) output.Line("     …");
+        output.Object(new JsonObject { ["file"] = to, ["images"] = n, ["classes"] = classes, ["best"] = new JsonArray([.. best.Select(b => (JsonNode)b)]) });
+
+        string Name(int c) => data?.ClassNames is { } names && c < names.Count ? $"class {c} ({names[c]})" : $"class {c}";
+    }
+
+    private static void Check(NpyArray images, Model model, string path)
+    {
+        var (shape, spec) = (images.Shape, model.Spec);
+        string wanted = $"[n, {spec.InChannels}, {spec.ImageSize}, {spec.ImageSize}]";
+        if (images.Type is not (NpyType.Float32 or NpyType.Float64))
+            throw new FileFormatException(path, $"holds {images.Type}. Images must be normalised as in training and be saved as float32: array.astype('float32').");
+        if (shape.Rank != 4 || shape[1] != spec.InChannels || shape[2] != spec.ImageSize || shape[3] != spec.ImageSize)
+            throw new FileFormatException(path, $"holds an array {shape}; this model takes {wanted} (images, channels, rows, columns).{(shape.Rank == 4 && shape[3] == spec.InChannels ? " Move the channels forward with array.transpose(0, 3, 1, 2)." : "")}");
+        if (shape[0] == 0) throw new FileFormatException(path, "holds no image.");
+        if ((long)shape[0] * spec.Classes > Array.MaxLength) throw new FileFormatException(path, $"holds {shape[0]} images, whose {(long)shape[0] * spec.Classes:N0} scores are too many for one file. Give it in parts.");
+    }
+
+    /// <summary>Scores of all images, a batch at a time.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="images">[n, c, h, w]</param>
+    /// <param name="n">Images.</param>
+    /// <param name="batch">Images a run.</param>
+    /// <param name="cancellation">Ends it between two runs.</param>
+    private static float[] Scores(Model model, float[] images, int n, int batch, CancellationToken cancellation)
+    {
+        int length = images.Length / n, classes = model.Spec.Classes;
+        float[] scores = new float[n * classes];
+        for (int start = 0, size = Math.Min(batch, n); start < n;)
+        {
+            // One plan for the whole batches, one for what is left.
+            size = Math.Min(size, n - start);
+            using var plan = model.Compile(size);
+            for (; start + size <= n; start += size)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                using var x = Tensor.From(model.Device, ChannelsLast(images.AsSpan(start * length, size * length), plan.InputShape), plan.InputShape);
+                plan.Run(x).ToArray().CopyTo(scores, start * classes);
+            }
+        }
+        return scores;
+    }
+
+    /// <summary>[n, c, h, w] to [n, h, w, c].</summary>
+    private static float[] ChannelsLast(ReadOnlySpan<float> values, Shape shape)
+    {
+        int pixels = shape[1] * shape[2], channels = shape[3];
+        float[] result = new float[values.Length];
+        for (int n = 0; n < shape[0]; n++)
+        {
+            var image = values.Slice(n * channels * pixels, channels * pixels);
+            for (int c = 0; c < channels; c++)
+            {
+                for (int p = 0; p < pixels; p++) result[(((n * pixels) + p) * channels) + c] = image[(c * pixels) + p];
+            }
+        }
+        return result;
+    }
+
+    private static int ArgMax(ReadOnlySpan<float> values)
+    {
+        int best = 0;
+        for (int i = 1; i < values.Length; i++)
+        {
+            if (values[i] > values[best]) best = i;
+        }
+        return best;
+    }
+}
