@@ -69,8 +69,7 @@ public static class OnnxExporter
     {
         CheckForm(module, options);
         var graph = Graph(module, input);
-        if (graph.Bytes > MostBytes)
-            throw new NotSupportedException($"The weights take {graph.Bytes / 1e9:0.0} GB, and an ONNX file that keeps them inside can have 2 GB. Export a smaller model.");
+        CheckSize(graph.Bytes);
         graph.Proto.Name = module is Model { Spec.Architecture: var name } ? name : module.GetType().Name;
         var file = new ModelProto
         {
@@ -114,6 +113,13 @@ public static class OnnxExporter
             throw new InvalidOperationException($"Export needs the model in evaluation mode, but {(training.Name.Length == 0 ? "it" : $"'{training.Name}'")} is in training mode. Call Eval() first.");
         if (!options.TrainingForm && module.NamedModules().FirstOrDefault(m => m.Module is IReparameterized) is { Module: not null } form)
             throw new InvalidOperationException($"The model is in training form ('{form.Name}' is still to be merged), which nobody wants to deploy by accident. Merge it first (refconv merge, or export --merge), or ask for this form (export --training-form).");
+    }
+
+    /// <summary>Refuses weights that do not fit into one file.</summary>
+    internal static void CheckSize(long bytes)
+    {
+        if (bytes > MostBytes)
+            throw new NotSupportedException($"The weights take {(bytes / 1e9).ToString("0.0", CultureInfo.InvariantCulture)} GB, and an ONNX file that keeps them inside can have 2 GB. Export a smaller model.");
     }
 
     private static ValueInfoProto Value(string name, params ReadOnlySpan<int> sizes)

@@ -83,7 +83,13 @@ internal static partial class OnnxOps
         string factors = t.PlainValue(s);
         // One factor an image and channel, as [n, c, 1, 1] (or [1, c, 1, 1]), broadcasts over a map; [n, c] over other tensors of two axes.
         bool fits = x.Shape.Rank == s.Shape.Rank && (x.Shape.Rank == 4 ? s.Shape[1] * s.Shape[2] == 1 : x.Shape.Rank == 2);
-        if (!fits) factors = t.Graph.Reshape(op.Name, factors, [s.Shape.Count == s.Shape[-1] ? 1 : -1, .. x.Shape.Rank == 4 ? (long[])[s.Shape[-1], 1, 1] : [.. Enumerable.Repeat(1L, x.Shape.Rank - 2), s.Shape[-1]]]);
+        if (!fits)
+        {
+            int c = s.Shape[-1];
+            long images = s.Shape.Count == c ? 1 : s.Shape[0] == t.Batch ? 0 : -1; // 0: as many as there were, -1: as many as there must be
+            long[] rest = x.Shape.Rank == 4 ? [c, 1, 1] : [.. Enumerable.Repeat(1L, x.Shape.Rank - 2), c];
+            factors = t.Graph.Reshape(op.Name, factors, [images, .. rest]);
+        }
         t.Bind(op.Output, t.Graph.Node("Mul", op.Name, [t.PlainValue(x), factors]));
     }
 

@@ -83,6 +83,12 @@ public static class NpyFile
         if (!File.Exists(path)) throw new FileNotFoundException($"There is no file '{path}'. Check its name.", path);
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException(".npy files are little-endian and are read as they lie; this machine is big-endian.");
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
+        return Read(path, stream);
+    }
+
+    /// <summary>Reads a file that is open; the path is for messages.</summary>
+    internal static NpyArray Read(string path, Stream stream)
+    {
         var header = ReadHeader(path, stream);
         var (type, size) = TypeOf(path, header.Descr);
         var shape = CheckedShape(path, header.Shape, size, stream.Length - stream.Position);
@@ -124,7 +130,7 @@ public static class NpyFile
         });
     }
 
-    private static NpyHeader ReadHeader(string path, FileStream stream)
+    private static NpyHeader ReadHeader(string path, Stream stream)
     {
         Span<byte> start = stackalloc byte[12];
         int got = stream.ReadAtLeast(start, 12, throwOnEndOfStream: false);
