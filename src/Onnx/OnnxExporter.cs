@@ -111,9 +111,11 @@ public static class OnnxExporter
     {
         if (module.NamedModules().FirstOrDefault(m => m.Module.Training) is { Module: not null } training)
             throw new InvalidOperationException($"Export needs the model in evaluation mode, but {(training.Name.Length == 0 ? "it" : $"'{training.Name}'")} is in training mode. Call Eval() first.");
-        if (!options.TrainingForm && module.NamedModules().FirstOrDefault(m => m.Module is IReparameterized) is { Module: not null } form)
+        if (!options.TrainingForm && module.NamedModules().FirstOrDefault(m => IsTrainingForm(m.Module)) is { Module: not null } form)
             throw new InvalidOperationException($"The model is in training form ('{form.Name}' is still to be merged), which nobody wants to deploy by accident. Merge it first (refconv merge, or export --merge), or ask for this form (export --training-form).");
     }
+
+    private static bool IsTrainingForm(Module module) => module is IReparameterized or IReparameterizedNorm;
 
     /// <summary>Refuses weights that do not fit into one file.</summary>
     internal static void CheckSize(long bytes)
@@ -140,7 +142,7 @@ public static class OnnxExporter
         yield return ("architecture", model.Spec.Architecture);
         yield return ("classes", Number(model.Spec.Classes));
         yield return ("image_size", Number(size));
-        if (model.Form is { } form) yield return ("training_form", form.Method);
+        if (model.Forms.Count > 0) yield return ("training_form", string.Join(", ", model.Forms.Select(f => f.Method.Name)));
         if (data == null) yield break;
         yield return ("data", data.Name);
         yield return ("mean", List(data.Mean.Select(v => (JsonNode)v)));

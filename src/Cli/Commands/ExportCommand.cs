@@ -29,7 +29,7 @@ internal static class ExportCommand
             using var device = Devices.Open("auto", 0);
             using var loaded = ModelFile.Load(parsed.GetValue(file)!, device, out var data);
             // A model that has nothing to merge is what --merge asks for.
-            using var merged = parsed.GetValue(merge) && loaded.NamedModules().Any(m => m.Module is IReparameterized) ? loaded.Merge().Merged : null;
+            using var merged = parsed.GetValue(merge) && loaded.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm) ? loaded.Merge().Merged : null;
             var model = merged ?? loaded;
             var options = new OnnxOptions { ImageSize = parsed.GetValue(size), TrainingForm = parsed.GetValue(trainingForm), Data = data };
             Print(output, model, options, OnnxExporter.Export(model, path, options), merged != null);

@@ -69,7 +69,7 @@ internal static class OnnxCases
         new("factors a channel", new Shape(1, 6, 5, 4), init => new Net(
             // A weight [out 4, in 1, 1, 1] lies in memory as [1, 1, 1, 4]: the form of a constant factor.
             (net, x) => x.Multiply(((Conv2d)net["scale"]).Weight).Multiply(x.GlobalAvgPool2d().Flatten()), ("scale", new Conv2d(init, 4, 4, 1, groups: 4, bias: false)))),
-        new("a refocused conv", new Shape(1, 6, 5, 8), init => new RefConvMethod().Expand(new Conv2d(init, 8, 8, 3, padding: 1, groups: 8), init)),
+        new("a refocused conv", new Shape(1, 6, 5, 8), init => new RefConvMethod().Expand(new ConvSite("conv", new Conv2d(init, 8, 8, 3, padding: 1, groups: 8)), init)),
     ];
 
     /// <summary>So that activations see all of their range.</summary>
