@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using RefConv.Kernels;
 using RefConv.Layers;
@@ -13,8 +14,8 @@ namespace RefConv.Tests.Onnx;
 /// and every operation in a small net of its own.
 /// </summary>
 /// <remarks>
-/// The models here are narrow and their images small. With REFCONV_PARITY_OUT=FILE they have their full size, and the errors are appended to the file as rows
-/// of a table: <c>architecture | error of the logits relative to the largest | nodes | MB</c>.
+/// The models here are narrow and their images small; with REFCONV_PARITY_FULL=1 they are as published, which takes minutes. With REFCONV_PARITY_OUT=FILE the
+/// errors are appended to a file as rows of a table: <c>architecture | input | error of the logits relative to the largest | nodes | MB</c>.
 /// </remarks>
 public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFixture<OnnxParityTests.Exports>
 {
@@ -23,8 +24,8 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
     {
         Assert.Equal(Zoo.Names.Order(), exports.Models.Select(m => m.Name).Order());
         AssertAll(exports.Models.Select(m => m.Difference(1e-4)));
-        if (Exports.Table is { } table)
-            File.AppendAllLines(table, exports.Models.Select(m => string.Create(CultureInfo.InvariantCulture, $"| {m.Name} | {m.Error:0.0E+0} | {m.Nodes} | {m.Bytes / 1e6:0.0} |")));
+        if (Environment.GetEnvironmentVariable("REFCONV_PARITY_OUT") is { Length: > 0 } table)
+            File.AppendAllLines(table, exports.Models.Select(m => string.Create(CultureInfo.InvariantCulture, $"| {m.Name} | {m.Size}×{m.Size} | {m.Error:0.0E+0} | {m.Nodes} | {m.Bytes / 1e6:0.0} |")));
     }
 
     [OnnxRuntimeFact]
@@ -54,6 +55,8 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
 
         public double Error { get; private set; }
 
+        public int Size => Runs[0].X[1];
+
         public JsonObject? Check { get; set; }
 
         public JsonObject? Runtime { get; set; }
@@ -65,7 +68,7 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
         {
             null => $"{name}: not checked",
             { } c when c["error"] is { } error => $"{name}: {error}",
-            { } c when c["claimed"]!.ToJsonString() != c["found"]!.ToJsonString() && !name.Contains("reshape", StringComparison.Ordinal) => $"{name}: shapes {c["claimed"]!.ToJsonString()} claimed, {c["found"]!.ToJsonString()} inferred",
+            { } c when !SameShape(c["claimed"]![0]!.AsArray(), c["found"]![0]!.AsArray()) => $"{name}: shapes {c["claimed"]!.ToJsonString()} claimed, {c["found"]!.ToJsonString()} inferred",
             _ => null,
         };
 
@@ -121,6 +124,11 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
             return null;
         }
 
+        /// <summary>The batch must not be a number; inference forgets its name behind some operators.</summary>
+        private static bool SameShape(JsonArray claimed, JsonArray found) =>
+            claimed[0]!.ToString() == "batch" && (found[0]!.GetValueKind() == JsonValueKind.String || (int)found[0]! == 0)
+            && claimed.Skip(1).Select(d => d!.ToJsonString()).SequenceEqual(found.Skip(1).Select(d => d!.ToJsonString()));
+
         private static int[] FileShape(Shape y) => y.Rank == 4 ? [y[0], y[3], y[1], y[2]] : y.Sizes.ToArray();
 
         private static float[] ChannelsFirst(float[] values, Shape shape) => shape.Rank != 4 ? values
@@ -166,11 +174,10 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
                 using var model = Create(name, device);
                 Export(Models, name, model, model.InputShape(1));
             }
-            if (OnnxPeers.Python != null) Answers(OnnxPeers.Check(All.Select(e => e.Onnx)), (e, answer) => e.Check = answer);
-            if (OnnxPeers.NodeModules != null) Answers(OnnxPeers.Run(All.Select(e => e.Job())), (e, answer) => e.Runtime = answer);
+            ShowToPeers([.. All.Where(e => File.Exists(e.Onnx))]);
         }
 
-        public static string? Table { get; } = Environment.GetEnvironmentVariable("REFCONV_PARITY_OUT");
+        private static bool IsFull { get; } = Environment.GetEnvironmentVariable("REFCONV_PARITY_FULL") == "1";
 
         public List<Exported> Models { get; } = [];
 
@@ -185,26 +192,42 @@ public sealed class OnnxParityTests(OnnxParityTests.Exports exports) : IClassFix
             var exported = new Exported(name, _folder.Path);
             exported.Export(module, input);
             list.Add(exported);
+            if (!IsFull) return;
+            // All of them together would not fit on every disk.
+            ShowToPeers([exported]);
+            File.Delete(exported.Onnx);
         }
 
-        private void Answers(List<JsonObject> answers, Action<Exported, JsonObject> set)
+        private static void ShowToPeers(Exported[] some)
         {
-            foreach (var (exported, answer) in All.Zip(answers)) set(exported, answer);
+            if (some.Length == 0) return;
+            if (OnnxPeers.Python != null) Answers(OnnxPeers.Check(some.Select(e => e.Onnx)), (e, answer) => e.Check = answer);
+            if (OnnxPeers.NodeModules != null) Answers(OnnxPeers.Run(some.Select(e => e.Job())), (e, answer) => e.Runtime = answer);
+
+            void Answers(List<JsonObject> answers, Action<Exported, JsonObject> set)
+            {
+                foreach (var (exported, answer) in some.Zip(answers)) set(exported, answer);
+            }
         }
 
-        /// <summary>Narrow, where the architecture can be, and for small pictures; or as published.</summary>
+        /// <summary>Narrow and for small pictures, where the architecture can be; or as published.</summary>
         private static Model Create(string name, Device device)
         {
             var spec = new ModelSpec(name);
-            if (Table == null) spec = spec with { Classes = 10, ImageSize = 64, Width = 0.25 };
-            try
+            var narrow = spec with { Classes = 10, Width = 0.125 };
+            ArgumentException? refusal = null;
+            foreach (var attempt in IsFull ? (ModelSpec[])[spec] : [narrow with { ImageSize = 64 }, spec with { Classes = 10, ImageSize = 64 }, narrow, spec])
             {
-                return Zoo.Create(spec, Initializer.ForLoading(device));
+                try
+                {
+                    return Zoo.Create(attempt, Initializer.ForLoading(device));
+                }
+                catch (ArgumentException e)
+                {
+                    refusal = e;
+                }
             }
-            catch (ArgumentException) when (spec.Width != 1)
-            {
-                return Zoo.Create(spec with { Width = 1 }, Initializer.ForLoading(device));
-            }
+            throw refusal!;
         }
     }
 }
