@@ -67,6 +67,14 @@ internal sealed class OnnxGraph
         return _constants[name] = Add(name, tensor, MemoryMarshal.AsBytes(values));
     }
 
+    /// <summary>Some numbers, such as the scales of Resize; nodes share them.</summary>
+    public string Floats(params ReadOnlySpan<float> values)
+    {
+        string name = "constant/[" + string.Join(',', values.ToArray().Select(v => v.ToString("0.0#######", CultureInfo.InvariantCulture))) + "]";
+        if (!_constants.TryGetValue(name, out string? known)) _constants[name] = known = Initializer(name, values, values.Length);
+        return known;
+    }
+
     public string Reshape(string module, string input, params ReadOnlySpan<long> shape) => Node("Reshape", module, [input, Integers(shape)]);
 
     public string Transpose(string module, string input, params ReadOnlySpan<long> permutation) => Node("Transpose", module, input, Ints("perm", permutation));
@@ -93,6 +101,8 @@ internal sealed class OnnxGraph
     public static AttributeProto Int(string name, long value) => new() { Name = name, Type = AttributeProto.Types.AttributeType.Int, I = value };
 
     public static AttributeProto Float(string name, double value) => new() { Name = name, Type = AttributeProto.Types.AttributeType.Float, F = (float)value };
+
+    public static AttributeProto Text(string name, string value) => new() { Name = name, Type = AttributeProto.Types.AttributeType.String, S = ByteString.CopyFromUtf8(value) };
 
     public static AttributeProto Ints(string name, params ReadOnlySpan<long> values)
     {

@@ -3,7 +3,7 @@ using static RefConv.Onnx.OnnxGraph;
 
 namespace RefConv.Onnx;
 
-/// <summary>Convolutions and linear layers, and the batch norms that are folded into them.</summary>
+/// <summary>Convolutions and linear layers, the batch norms that are folded into them, and other norms.</summary>
 internal static partial class OnnxOps
 {
     private static void Conv2d(OnnxTranslation t, Conv2dOp op)
@@ -26,12 +26,33 @@ internal static partial class OnnxOps
         CheckConstant(op, op.Weight, op.Bias);
         var (weights, bias, norm) = Fold(t, op, op.Weight, op.Bias);
         int outFeatures = op.Weight.Shape[-1];
+        if (op.Input.Shape.Rank == 4)
+        {
+            // Over the channels of a map it is a convolution of 1×1, which spares two transpositions.
+            string kernel = Weight(t, op, op.Weight, ParameterLayout.Conv2d(outFeatures, op.Input.Shape[3], 1, 1), weights);
+            Bind(t, op, norm, t.Graph.Node("Conv", op.Name, [t.Value(op.Input), kernel, .. Bias(t, op, op.Bias, bias)], Ints("kernel_shape", 1, 1)));
+            return;
+        }
+        if (op.Input.Shape.Rank != 2) throw new NotSupportedException($"{OnnxTranslation.Describe(op)} of {op.Input.Shape} cannot be written as ONNX: only linear layers of maps and of [rows, features] can.");
         // Of a flattened map the file counts the elements (c, h, w), and so must the columns of the matrix.
         var layout = t.FlattenedMap(op.Input) is { } map
             ? ParameterLayout.Linear(outFeatures, op.Input.Shape[1], map[1], map[2])
             : ParameterLayout.Linear(outFeatures, op.Input.Shape[1]);
         string weight = Weight(t, op, op.Weight, layout, weights);
         Bind(t, op, norm, t.Graph.Node("Gemm", op.Name, [t.Value(op.Input), weight, .. Bias(t, op, op.Bias, bias)], Int("transB", 1)));
+    }
+
+    /// <summary>The operator normalises the last axes, so maps become channels-last for it.</summary>
+    private static void LayerNorm(OnnxTranslation t, LayerNormOp op)
+    {
+        var x = op.Inputs[0];
+        bool transposes = x.Shape.Rank == 4 && x.Shape[1] * x.Shape[2] > 1;
+        string value = t.PlainValue(x);
+        if (x.Shape.Rank == 4) value = transposes ? t.Graph.Transpose("", value, 0, 2, 3, 1) : t.Graph.Reshape("", value, 0, 1, 1, x.Shape[3]);
+        string[] parameters = [t.Vector(op.Inputs[1], op.Name + ".weight"), t.Vector(op.Inputs[2], op.Name + ".bias")];
+        value = t.Graph.Node("LayerNormalization", op.Name, [value, .. parameters], Int("axis", -1), Float("epsilon", op.Geometry.Epsilon));
+        if (x.Shape.Rank == 4) value = transposes ? t.Graph.Transpose("", value, 0, 3, 1, 2) : t.Graph.Reshape("", value, 0, x.Shape[3], 1, 1);
+        t.Bind(op.Output, value);
     }
 
     private static void BatchNorm(OnnxTranslation t, BatchNorm2dOp op)

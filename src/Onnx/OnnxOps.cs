@@ -14,7 +14,9 @@ internal static partial class OnnxOps
         [typeof(Conv2dOp)] = (t, op) => Conv2d(t, (Conv2dOp)op),
         [typeof(LinearOp)] = (t, op) => Linear(t, (LinearOp)op),
         [typeof(BatchNorm2dOp)] = (t, op) => BatchNorm(t, (BatchNorm2dOp)op),
+        [typeof(LayerNormOp)] = (t, op) => LayerNorm(t, (LayerNormOp)op),
         [typeof(ActivationOp)] = (t, op) => Activation(t, (ActivationOp)op),
+        [typeof(PReLUOp)] = (t, op) => PReLU(t, (PReLUOp)op),
         [typeof(AddOp)] = (t, op) => ElementByElement(t, op, "Add"),
         [typeof(MultiplyOp)] = (t, op) => ElementByElement(t, op, "Mul"),
         [typeof(MultiplyChannelsOp)] = (t, op) => MultiplyChannels(t, (MultiplyChannelsOp)op),
@@ -22,7 +24,10 @@ internal static partial class OnnxOps
         [typeof(ReduceOp)] = (t, op) => Reduce(t, (ReduceOp)op),
         [typeof(ConcatOp)] = (t, op) => Concat(t, (ConcatOp)op),
         [typeof(SliceOp)] = (t, op) => SliceChannels(t, (SliceOp)op),
+        [typeof(ReplaceChannelsOp)] = (t, op) => ReplaceChannels(t, (ReplaceChannelsOp)op),
         [typeof(ChannelShuffleOp)] = (t, op) => ChannelShuffle(t, (ChannelShuffleOp)op),
+        [typeof(UpsampleNearestOp)] = (t, op) => UpsampleNearest(t, (UpsampleNearestOp)op),
+        [typeof(DepthToSpaceOp)] = (t, op) => DepthToSpace(t, (DepthToSpaceOp)op),
         [typeof(ReshapeOp)] = (t, op) => Reshape(t, (ReshapeOp)op),
         [typeof(SoftmaxOp)] = (t, op) => Softmax(t, (SoftmaxOp)op),
     };
@@ -67,6 +72,12 @@ internal static partial class OnnxOps
         return g.Node("Mul", module, [half, g.Node("Add", module, [erf, g.Scalar(1)])]);
     }
 
+    private static void PReLU(OnnxTranslation t, PReLUOp op)
+    {
+        var x = op.Inputs[0];
+        t.Bind(op.Output, t.Graph.Node("PRelu", op.Name, [t.PlainValue(x), t.PerChannel(op.Inputs[1], x, op.Name + ".weight")]));
+    }
+
     private static void ElementByElement(OnnxTranslation t, Op op, string operatorType)
     {
         var (a, b) = (op.Inputs[0], op.Inputs[1]);
@@ -80,6 +91,11 @@ internal static partial class OnnxOps
     private static void MultiplyChannels(OnnxTranslation t, MultiplyChannelsOp op)
     {
         var (x, s) = (op.Inputs[0], op.Inputs[1]);
+        if (!s.IsSymbolic && s.Shape.Count == s.Shape[-1])
+        {
+            t.Bind(op.Output, t.Graph.Node("Mul", op.Name, [t.PlainValue(x), t.PerChannel(s, x, op.Name + ".scale")]));
+            return;
+        }
         string factors = t.PlainValue(s);
         // One factor an image and channel, as [n, c, 1, 1] (or [1, c, 1, 1]), broadcasts over a map; [n, c] over other tensors of two axes.
         bool fits = x.Shape.Rank == s.Shape.Rank && (x.Shape.Rank == 4 ? s.Shape[1] * s.Shape[2] == 1 : x.Shape.Rank == 2);
@@ -107,26 +123,6 @@ internal static partial class OnnxOps
         if (!op.IsGlobalAverage)
             throw new NotSupportedException($"{OnnxTranslation.Describe(op)} joins the images of a batch and cannot be written as ONNX. Export a model that answers each image by itself.");
         t.Bind(op.Output, t.Graph.Node("GlobalAveragePool", op.Name, t.Value(op.Inputs[0])));
-    }
-
-    private static void Concat(OnnxTranslation t, ConcatOp op) => t.Bind(op.Output,
-        t.Graph.Node("Concat", op.Name, op.Inputs.Select(t.PlainValue), Int("axis", OnnxTranslation.ChannelAxis(op.Output))));
-
-    private static void SliceChannels(OnnxTranslation t, SliceOp op)
-    {
-        var (start, count) = op.Channels;
-        t.Bind(op.Output, t.Graph.Slice(op.Name, t.PlainValue(op.Inputs[0]), [start], [start + count], [OnnxTranslation.ChannelAxis(op.Output)]));
-    }
-
-    private static void ChannelShuffle(OnnxTranslation t, ChannelShuffleOp op)
-    {
-        var x = op.Inputs[0];
-        if (x.Shape.Rank != 4) throw new NotSupportedException($"{OnnxTranslation.Describe(op)} of {x.Shape} cannot be written as ONNX: only the shuffle of a map can.");
-        // The last of the three has the module's name: it is the one that others read.
-        int c = x.Shape[3];
-        string split = t.Graph.Reshape("", t.Value(x), 0, op.Groups, c / op.Groups, (long)x.Shape[1] * x.Shape[2]);
-        string swapped = t.Graph.Transpose("", split, 0, 2, 1, 3);
-        t.Bind(op.Output, t.Graph.Reshape(op.Name, swapped, 0, c, x.Shape[1], x.Shape[2]));
     }
 
     private static void Reshape(OnnxTranslation t, ReshapeOp op)

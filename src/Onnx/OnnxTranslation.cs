@@ -90,6 +90,13 @@ internal sealed class OnnxTranslation
         return _values[tensor] = Graph.Initializer(Key(tensor, name), tensor.ToArray(), (int)tensor.Shape.Count);
     }
 
+    /// <summary>A constant of one number a channel, in a form that broadcasts over a tensor.</summary>
+    public string PerChannel(Tensor constant, Tensor over, string name)
+    {
+        int[] sizes = over.Shape.Rank == 4 ? [over.Shape[-1], 1, 1] : [over.Shape[-1]];
+        return Shared(constant, new ParameterLayout(constant.Shape, new Shape(sizes), []), () => Graph.Initializer(Key(constant, name), constant.ToArray(), sizes));
+    }
+
     /// <summary>Weights that are written once for all layers that read them in this order.</summary>
     public string Shared(Tensor weight, ParameterLayout layout, Func<string> write)
     {

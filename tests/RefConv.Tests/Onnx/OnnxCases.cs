@@ -69,8 +69,24 @@ internal static class OnnxCases
         new("factors a channel", new Shape(1, 6, 5, 4), init => new Net(
             // A weight [out 4, in 1, 1, 1] lies in memory as [1, 1, 1, 4]: the form of a constant factor.
             (net, x) => x.Multiply(((Conv2d)net["scale"]).Weight).Multiply(x.GlobalAvgPool2d().Flatten()), ("scale", new Conv2d(init, 4, 4, 1, groups: 4, bias: false)))),
+        new("layer norms", new Shape(1, 6, 5, 4), init => new Net(
+            (net, x) => net["fc"].Forward(net["head"].Forward(net["map"].Forward(x).GlobalAvgPool2d()).Flatten()).LayerNorm(((LayerNorm)net["vector"]).Weight, ((LayerNorm)net["vector"]).Bias),
+            ("map", new LayerNorm(init, 4, 1e-3)), ("head", new LayerNorm(init, 4)), ("fc", new Linear(init, 4, 6)), ("vector", new LayerNorm(init, 6)))),
+        new("layer norm of a map", new Shape(1, 6, 5, 4), init => new LayerNorm(init, 4)),
+        new("linear over channels, with a norm", new Shape(1, 6, 5, 4), init => new Sequential(new Linear(init, 4, 6), new BatchNorm2d(init, 6), new Linear(init, 6, 3, bias: false))),
+        new("PReLU", new Shape(1, 6, 5, 4), init => new PReLU(init, 4)),
+        new("PReLU of features", new Shape(1, 3, 2, 4), init => new Sequential(new Flatten(), new PReLU(init, 24))),
+        new("replaced channels", new Shape(1, 6, 5, 8), init => new Net(
+            (net, x) => TensorOps.Concat(x.ReplaceChannels(net["conv"].Forward(x.SliceChannels(0, 2))), x.ReplaceChannels(x.SliceChannels(0, 2), 3), x.ReplaceChannels(x.SliceChannels(0, 2), 6)),
+            ("conv", new Conv2d(init, 2, 2, 3, padding: 1)))),
+        new("upsampling", new Shape(1, 3, 4, 2), init => new Sequential(new Upsample(3), new Conv2d(init, 2, 2, 1))),
+        new("depth to space and back", new Shape(1, 4, 6, 8), init => new Net(
+            (net, x) => net["conv"].Forward(TensorOps.Concat([.. Enum.GetValues<DepthToSpaceMode>().SelectMany(mode => new[] { x.DepthToSpace(2, mode).AvgPool2d(2, 2), x.SpaceToDepth(2, mode).DepthToSpace(2, Other(mode)) })])),
+            ("conv", new Conv2d(init, 20, 4, 3)))),
         new("a refocused conv", new Shape(1, 6, 5, 8), init => new RefConvMethod().Expand(new ConvSite("conv", new Conv2d(init, 8, 8, 3, padding: 1, groups: 8)), init)),
     ];
+
+    private static DepthToSpaceMode Other(DepthToSpaceMode mode) => mode == DepthToSpaceMode.CRD ? DepthToSpaceMode.DCR : DepthToSpaceMode.CRD;
 
     /// <summary>So that activations see all of their range.</summary>
     private static Conv2d WithLargeWeights(Conv2d conv)
