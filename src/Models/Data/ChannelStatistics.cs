@@ -5,6 +5,9 @@ namespace RefConv.Models.Data;
 /// <param name="Std">One a channel, above zero.</param>
 public sealed record ChannelStatistics(IReadOnlyList<float> Mean, IReadOnlyList<float> Std)
 {
+    /// <summary>ImageNet's training set, as published and used for nearly every pretrained model.</summary>
+    public static ChannelStatistics ImageNet { get; } = new([0.485f, 0.456f, 0.406f], [0.229f, 0.224f, 0.225f]);
+
     /// <summary>CIFAR-10's training set, as published and used everywhere.</summary>
     public static ChannelStatistics Cifar10 { get; } = new([0.4914f, 0.4822f, 0.4465f], [0.2470f, 0.2435f, 0.2616f]);
 
