@@ -128,7 +128,7 @@ internal static class Options
     };
 
     /// <summary>The small-image variant of an architecture for a data set of small images, the ImageNet form otherwise.</summary>
-    public static ModelSpec SpecFor(string architecture, double width, ImageDataset data) => new(architecture)
+    public static ModelSpec SpecFor(string architecture, double width, IImageDataset data) => new(architecture)
     {
         Classes = data.ClassNames.Count,
         Width = width,

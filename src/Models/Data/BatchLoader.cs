@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using RefConv.Kernels;
 
 namespace RefConv.Models.Data;
@@ -14,7 +15,8 @@ namespace RefConv.Models.Data;
 public sealed record Batch(int Index, int Count, int Height, int Width, int Channels, float[] Images, float[] Labels);
 
 /// <summary>
-/// Cuts a data set into batches, epoch after epoch. A second thread prepares the next batches while the network works on this one.
+/// Cuts a data set into batches, epoch after epoch. A second thread prepares the next batches while the network works on this one;
+/// where pictures are decoded, all processors help it.
 /// </summary>
 /// <remarks>
 /// The order of an epoch is a function of (seed, epoch), and the change of a picture of (seed, epoch, place in the epoch): training
@@ -31,9 +33,9 @@ public sealed class BatchLoader
     private readonly ulong _seed;
     private readonly bool _training;
     private readonly Augmentation _augmentation;
-    private readonly float[] _table;
+    private readonly int _imageSize;
 
-    private BatchLoader(ImageDataset data, int batchSize, bool training, ulong seed, Augmentation augmentation)
+    private BatchLoader(IImageDataset data, int batchSize, bool training, ulong seed, Augmentation augmentation)
     {
         ArgumentNullException.ThrowIfNull(data);
         if (batchSize < 1) throw new ArgumentOutOfRangeException(nameof(batchSize), batchSize, "A batch must hold at least one picture.");
@@ -46,15 +48,15 @@ public sealed class BatchLoader
             throw new ArgumentException($"A crop padding of {augmentation.CropPadding} does not suit pictures of {data.Height}×{data.Width}.");
         }
         Data = data;
+        _imageSize = checked(data.Height * data.Width * data.Channels);
         BatchSize = batchSize;
         _training = training;
         _seed = seed;
         _augmentation = augmentation;
-        _table = data.Statistics.Table();
     }
 
     /// <summary>The pictures.</summary>
-    public ImageDataset Data { get; }
+    public IImageDataset Data { get; }
 
     /// <summary>Pictures in a batch (the last one of an evaluation may have fewer).</summary>
     public int BatchSize { get; }
@@ -63,11 +65,11 @@ public sealed class BatchLoader
     public int BatchesPerEpoch => _training ? Data.Count / BatchSize : (Data.Count + BatchSize - 1) / BatchSize;
 
     /// <summary>For training: shuffled, changed at random, whole batches only (what is left over is another part of the set each epoch).</summary>
-    public static BatchLoader Training(ImageDataset data, int batchSize, ulong seed, Augmentation? augmentation = null) =>
+    public static BatchLoader Training(IImageDataset data, int batchSize, ulong seed, Augmentation? augmentation = null) =>
         new(data, batchSize, training: true, seed, augmentation ?? Augmentation.None);
 
     /// <summary>For testing: in order, unchanged, every picture once.</summary>
-    public static BatchLoader Evaluation(ImageDataset data, int batchSize) => new(data, batchSize, training: false, seed: 0, Augmentation.None);
+    public static BatchLoader Evaluation(IImageDataset data, int batchSize) => new(data, batchSize, training: false, seed: 0, Augmentation.None);
 
     /// <summary>
     /// The batches of one epoch. Leaving the loop early, by any way, stops the second thread; what goes wrong there is thrown here.
@@ -82,31 +84,47 @@ public sealed class BatchLoader
         ArgumentOutOfRangeException.ThrowIfNegative(firstBatch);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(firstBatch, BatchesPerEpoch);
         int[]? order = _training ? new RandomStream(_seed, OrderStreams | (uint)epoch).NextPermutation(Data.Count) : null;
-        Buffer[] buffers = [.. Enumerable.Range(0, Buffers).Select(_ => new Buffer(new float[BatchSize * Data.ImageBytes], new float[BatchSize]))];
+        Buffer[] buffers = [.. Enumerable.Range(0, Buffers).Select(_ => new Buffer(new float[checked(BatchSize * _imageSize)], new float[BatchSize]))];
         return ReadAhead.Run(firstBatch, BatchesPerEpoch, buffers, (index, buffer, stop) => Fill(index, epoch, order, buffer, stop), cancellation);
     }
 
     private Batch Fill(int index, int epoch, int[]? order, Buffer buffer, CancellationToken stop)
     {
-        int first = index * BatchSize, count = Math.Min(BatchSize, Data.Count - first), size = Data.ImageBytes;
+        int first = index * BatchSize, count = Math.Min(BatchSize, Data.Count - first), size = _imageSize;
         // The arrays of a batch have its exact length, so the one short batch of an evaluation gets arrays of its own.
         var (images, labels) = count == BatchSize ? buffer : new Buffer(new float[count * size], new float[count]);
-        for (int i = 0; i < count; i++)
+        if (Data.IsDecoded) InParallel(count, Read, stop);
+        else
         {
-            stop.ThrowIfCancellationRequested();
-            int place = first + i, source = order is null ? place : order[place];
-            var (top, left, flip) = (_augmentation.CropPadding, _augmentation.CropPadding, false);
-            if (_training) (top, left, flip) = _augmentation.Draw(_seed, ChangeStreams | ((ulong)epoch << 32) | (uint)place);
-            Augmentation.Apply(
-                Data.Image(source),
-                images.AsSpan(i * size, size),
-                (Data.Height, Data.Width, Data.Channels),
-                (top - _augmentation.CropPadding, left - _augmentation.CropPadding),
-                flip,
-                _table);
-            labels[i] = Data.Labels[source];
+            for (int i = 0; i < count; i++)
+            {
+                stop.ThrowIfCancellationRequested();
+                Read(i);
+            }
         }
         return new Batch(index, count, Data.Height, Data.Width, Data.Channels, images, labels);
+
+        void Read(int i)
+        {
+            int place = first + i, source = order is null ? place : order[place];
+            PictureChange? change = _training ? new PictureChange(_augmentation, _seed, ChangeStreams | ((ulong)epoch << 32) | (uint)place) : null;
+            Data.Read(source, change, images.AsSpan(i * size, size));
+            labels[i] = Data.Label(source);
+        }
+    }
+
+    /// <summary>Each picture depends on its own numbers only, so it does not matter which thread reads it.</summary>
+    private static void InParallel(int count, Action<int> read, CancellationToken stop)
+    {
+        try
+        {
+            Parallel.For(0, count, new ParallelOptions { CancellationToken = stop }, read);
+        }
+        catch (AggregateException e)
+        {
+            // Several threads may have met a broken picture: one is enough to be told about.
+            ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
+        }
     }
 
     private sealed record Buffer(float[] Images, float[] Labels);

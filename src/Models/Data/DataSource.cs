@@ -4,19 +4,23 @@ namespace RefConv.Models.Data;
 /// <param name="Spec">The text, such as <c>cifar10:/data/cifar-10-batches-bin</c>.</param>
 /// <param name="Train">The training set.</param>
 /// <param name="Test">The test set, normalised like the training set.</param>
-public sealed record DataSource(string Spec, ImageDataset Train, ImageDataset Test)
+public sealed record DataSource(string Spec, IImageDataset Train, IImageDataset Test)
 {
     /// <summary>What can be opened, as shown to people.</summary>
-    public static IReadOnlyList<string> KnownSpecs { get; } = ["shapes", "cifar10:DIR", "mnist:DIR", "fashion-mnist:DIR"];
+    public static IReadOnlyList<string> KnownSpecs { get; } = ["shapes", "cifar10:DIR", "mnist:DIR", "fashion-mnist:DIR", "imagefolder:DIR"];
 
     /// <summary>Opens a data set.</summary>
-    /// <param name="spec"><c>shapes</c> (drawn, needs no files), <c>cifar10:DIR</c>, <c>mnist:DIR</c> or <c>fashion-mnist:DIR</c>.</param>
+    /// <param name="spec"><c>shapes</c> (drawn, needs no files), <c>cifar10:DIR</c>, <c>mnist:DIR</c>, <c>fashion-mnist:DIR</c> or <c>imagefolder:DIR</c>.</param>
     /// <param name="trainLimit">At most so many training pictures, the classes kept in balance. <c>shapes</c> draws exactly so many.</param>
     /// <param name="testLimit">The same for test pictures.</param>
+    /// <param name="folderOptions">
+    /// For <c>imagefolder</c>: the input of the model that the pictures are for. Left out, they are brought to the size that all of them have, or else
+    /// to 224×224. Other sets have their own size and are not changed.
+    /// </param>
     /// <exception cref="ArgumentException">No such data set; the message offers the nearest.</exception>
     /// <exception cref="IO.FileFormatException">A file is damaged.</exception>
     /// <exception cref="IOException">A folder or file is missing; the message says which names were looked for.</exception>
-    public static DataSource Open(string spec, int? trainLimit = null, int? testLimit = null)
+    public static DataSource Open(string spec, int? trainLimit = null, int? testLimit = null, ImageFolderOptions? folderOptions = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(spec);
         if (trainLimit is < 1 || testLimit is < 1) throw new ArgumentException("A limit on the number of pictures must be at least 1.");
@@ -29,11 +33,12 @@ public sealed record DataSource(string Spec, ImageDataset Train, ImageDataset Te
             return new DataSource(
                 spec, ShapesDataset.Train(trainLimit ?? ShapesDataset.DefaultTrainCount), ShapesDataset.Test(testLimit ?? ShapesDataset.DefaultTestCount));
         }
-        Func<string, (ImageDataset Train, ImageDataset Test)> read = kind switch
+        Func<string, (IImageDataset Train, IImageDataset Test)> read = kind switch
         {
-            "cifar10" => CifarReader.Read,
-            "mnist" => IdxReader.ReadMnist,
-            "fashion-mnist" => IdxReader.ReadFashionMnist,
+            "cifar10" => path => CifarReader.Read(path),
+            "mnist" => path => IdxReader.ReadMnist(path),
+            "fashion-mnist" => path => IdxReader.ReadFashionMnist(path),
+            "imagefolder" => path => ImageFolderReader.Read(path, folderOptions),
             _ => throw Unknown(kind),
         };
         if (string.IsNullOrWhiteSpace(folder)) throw new ArgumentException($"'{spec}' lacks the folder of its files. Write {kind}:DIR.");

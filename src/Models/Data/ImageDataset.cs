@@ -1,8 +1,10 @@
 namespace RefConv.Models.Data;
 
 /// <summary>Labelled pictures in memory: bytes, channels last, one label each.</summary>
-public sealed class ImageDataset
+public sealed class ImageDataset : IImageDataset
 {
+    private readonly float[] _table;
+
     /// <summary>Wraps pictures and labels; nothing is copied.</summary>
     /// <param name="name">Name for people, such as <c>cifar10 train</c>.</param>
     /// <param name="height">Rows.</param>
@@ -35,6 +37,7 @@ public sealed class ImageDataset
         ClassNames = classNames;
         Statistics = statistics ?? ChannelStatistics.Of(images, channels);
         if (Statistics.Mean.Count != channels || Statistics.Std.Count != channels) throw new ArgumentException($"{name}: pictures have {channels} channels, the statistics {Statistics.Mean.Count}.");
+        _table = Statistics.Table();
     }
 
     /// <summary>Name for people.</summary>
@@ -79,7 +82,7 @@ public sealed class ImageDataset
     {
         if (limit < 1) throw new ArgumentOutOfRangeException(nameof(limit), limit, $"{Name}: at least one picture must be taken.");
         if (limit >= Count) return this;
-        int[] order = BalancedOrder();
+        int[] order = BalancedOrder.Of(Count, ClassNames.Count, i => Labels[i]);
         byte[] images = new byte[limit * ImageBytes];
         byte[] labels = new byte[limit];
         for (int i = 0; i < limit; i++)
@@ -91,20 +94,27 @@ public sealed class ImageDataset
     }
 
     /// <inheritdoc/>
-    public override string ToString() => $"{Name}: {Count} pictures of {Height}×{Width}×{Channels}, {ClassNames.Count} classes";
+    bool IImageDataset.IsDecoded => false;
 
-    /// <summary>Sorted by (rank within the class, class); ranks count pictures of one class from the front.</summary>
-    private int[] BalancedOrder()
+    /// <inheritdoc/>
+    int IImageDataset.Label(int index) => Labels[index];
+
+    /// <inheritdoc/>
+    IImageDataset IImageDataset.Take(int limit) => Take(limit);
+
+    /// <inheritdoc/>
+    public void Read(int index, PictureChange? change, Span<float> target)
     {
-        int[] seen = new int[ClassNames.Count];
-        long[] keys = new long[Count];
-        int[] order = new int[Count];
-        for (int i = 0; i < Count; i++)
+        int rows = 0, columns = 0;
+        bool flip = false;
+        if (change is { } c)
         {
-            keys[i] = ((long)seen[Labels[i]]++ << 8) | Labels[i];
-            order[i] = i;
+            (int top, int left, flip) = c.Augmentation.Draw(c.Seed, c.Stream);
+            (rows, columns) = (top - c.Augmentation.CropPadding, left - c.Augmentation.CropPadding);
         }
-        Array.Sort(keys, order);
-        return order;
+        Augmentation.Apply(Image(index), target, (Height, Width, Channels), (rows, columns), flip, _table);
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name}: {Count} pictures of {Height}×{Width}×{Channels}, {ClassNames.Count} classes";
 }

@@ -19,7 +19,7 @@ public static class Evaluator
     /// <param name="progress">Told the number of pictures done so far.</param>
     /// <param name="cancellation">Stops with an <see cref="OperationCanceledException"/>.</param>
     /// <exception cref="ArgumentException">The pictures do not suit the model.</exception>
-    public static Evaluation Evaluate(Model model, ImageDataset data, int batchSize = 128, Action<int>? progress = null, CancellationToken cancellation = default)
+    public static Evaluation Evaluate(Model model, IImageDataset data, int batchSize = 128, Action<int>? progress = null, CancellationToken cancellation = default)
     {
         CheckFits(model, data);
         bool training = model.Training;
@@ -69,7 +69,7 @@ public static class Evaluator
         return correct;
     }
 
-    internal static void CheckFits(Model model, ImageDataset data)
+    internal static void CheckFits(Model model, IImageDataset data)
     {
         if (data.Channels != model.Spec.InChannels)
             throw new ArgumentException($"{data.Name} has pictures of {data.Channels} channels, the model takes {model.Spec.InChannels}. Use a model trained on such pictures.");

@@ -10,7 +10,7 @@ public static class MergeCheck
     /// <param name="b">The other, say merged.</param>
     /// <param name="data">Pictures.</param>
     /// <param name="cancellation">Stops between batches.</param>
-    public static (double Difference, double Largest) OnScores(Model a, Model b, ImageDataset data, CancellationToken cancellation = default)
+    public static (double Difference, double Largest) OnScores(Model a, Model b, IImageDataset data, CancellationToken cancellation = default)
     {
         a.Eval();
         b.Eval();
