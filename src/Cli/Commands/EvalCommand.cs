@@ -23,10 +23,10 @@ internal static class EvalCommand
         {
             var output = new Output(parsed.GetValue(json));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
-            using var model = ModelFile.Load(parsed.GetValue(file)!, where);
+            using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var info);
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
             // Only the test pictures are used; of the training set only the normalisation, which does not depend on the limit.
-            var source = DataSource.Open(parsed.GetValue(data)!, trainLimit: 1, parsed.GetValue(limit));
+            var source = DataSource.Open(parsed.GetValue(data)!, trainLimit: 1, parsed.GetValue(limit), ImageFolderOptions.For(model.Spec, info));
             long started = System.Diagnostics.Stopwatch.GetTimestamp();
             var result = Evaluator.Evaluate(model, source.Test, parsed.GetValue(batch), cancellation: cancellation);
             double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;

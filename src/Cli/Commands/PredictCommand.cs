@@ -5,26 +5,36 @@ using RefConv.Models;
 
 namespace RefConv.Cli.Commands;
 
-/// <summary><c>refconv predict</c>: what a model answers. Raw tensors in, raw scores out.</summary>
+/// <summary><c>refconv predict</c>: what a model answers: to photos (<see cref="PhotoPrediction"/>), or to raw tensors with raw scores.</summary>
 internal static class PredictCommand
 {
     public static Command Create(CancellationToken cancellation)
     {
-        var command = new Command("predict", "Class scores of images given as a NumPy file: float32 [n, channels, height, width], normalised as in training.");
-        Argument<string> file = new("FILE") { Description = "The model." };
-        Option<string> input = new("--input") { Description = "The images, a .npy file.", Required = true, HelpName = "FILE" };
-        Option<string> to = new("--output") { Description = "The scores [n, classes] to write, a .npy file.", Required = true, HelpName = "FILE" };
+        var command = new Command("predict", "What a model sees: the most likely classes of photos; or, with --input, the scores of raw tensors.");
+        Argument<string> file = new("MODEL") { Description = "The model." };
+        Argument<string[]> photos = new("PHOTO") { Description = "PNG or JPEG files; resized, cut and normalised as the model wants.", Arity = ArgumentArity.ZeroOrMore };
+        Option<string?> labels = new("--labels") { Description = "Names of the classes: one a line, or a JSON list. Default: those in the model's file.", HelpName = "FILE" };
+        Option<int> top = new("--top") { Description = "How many classes of a photo to print.", DefaultValueFactory = _ => 5, HelpName = "N" };
+        Option<string?> input = new("--input") { Description = "Instead of photos: float32 [n, channels, height, width], normalised as in training, a .npy file. Default: none.", HelpName = "FILE" };
+        Option<string?> to = new("--output") { Description = "With --input: the scores [n, classes] to write, a .npy file. Default: none.", HelpName = "FILE" };
         Option<string> device = Options.DeviceName();
         Option<int> threads = Options.Threads(), batch = Options.Batch(16);
         Option<bool> json = Options.Json();
         command.Add(file);
-        foreach (var option in (ReadOnlySpan<Option>)[input, to, batch, threads, device, json]) command.Add(option);
+        command.Add(photos);
+        foreach (var option in (ReadOnlySpan<Option>)[labels, top, input, to, batch, threads, device, json]) command.Add(option);
         command.SetAction(parsed =>
         {
+            string? from = parsed.GetValue(input);
+            string[] pictures = parsed.GetValue(photos) ?? [];
+            if ((from == null) != (parsed.GetValue(to) == null)) throw new ArgumentException("--input and --output are given together: the tensors to read and the scores to write.");
+            if ((from == null) == (pictures.Length == 0)) throw new ArgumentException("Give photos, or tensors with --input and --output.");
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
+            var output = new Output(parsed.GetValue(json));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var data);
-            RawTensors(new Output(parsed.GetValue(json)), model, data, parsed.GetValue(input)!, parsed.GetValue(to)!, parsed.GetValue(batch), cancellation);
+            if (from == null) return new PhotoPrediction(model, data, parsed.GetValue(labels), parsed.GetValue(top)).Run(output, pictures, cancellation);
+            RawTensors(output, model, data, from, parsed.GetValue(to)!, parsed.GetValue(batch), cancellation);
             return 0;
         });
         return command;

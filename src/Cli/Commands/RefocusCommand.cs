@@ -48,9 +48,9 @@ internal static class RefocusCommand
             TrainingRun.CheckStop(parsed.GetValue(stopAfter));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             string file = parsed.GetValue(from)!;
-            using var model = ModelFile.Load(file, where);
+            using var model = ModelFile.Load(file, where, out var info);
             if (model.Forms.Count > 0) throw new FileFormatException(file, $"this model is in {model.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), ImageFolderOptions.For(model.Spec, info));
             using var refocused = model.Expand(method, Policy(parsed.GetValue(layers)!), settings.Seed);
             var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
             return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);

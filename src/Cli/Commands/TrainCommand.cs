@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using RefConv.Layers;
 using RefConv.Models;
 using RefConv.Models.Data;
+using RefConv.Models.Imaging;
 using RefConv.Models.Train;
 
 namespace RefConv.Cli.Commands;
@@ -20,11 +21,12 @@ internal static class TrainCommand
         Option<string?> from = new("--from") { Description = "Start from this trained model instead of new weights. Default: new weights.", HelpName = "FILE" };
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> threads = Options.Threads();
+        Option<int?> imageSize = new("--image-size") { Description = "Rows and columns that pictures of an imagefolder are brought to. Default: their own if all have the same (up to 224), otherwise 224.", HelpName = "PIXELS" };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[data, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
 
@@ -44,7 +46,7 @@ internal static class TrainCommand
                 if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
                 return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation);
             }
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), FolderOptions(parsed.GetValue(data)!, parsed.GetValue(imageSize), parsed.GetValue(from), where));
             var settings = recipe.Read(parsed);
             settings.Validate();
             var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
@@ -75,6 +77,21 @@ internal static class TrainCommand
             }
         });
         return command;
+    }
+
+    /// <summary>The input of the model that pictures of a folder are for: of the one to start from, or of one of the size asked for.</summary>
+    private static ImageFolderOptions? FolderOptions(string data, int? size, string? from, Kernels.Device where)
+    {
+        if (from != null && data.StartsWith("imagefolder:", StringComparison.Ordinal))
+        {
+            using var model = ModelFile.Load(from, where, out var info);
+            if (size != null && size != model.Spec.ImageSize) throw new ArgumentException($"--image-size is {size}, and {from} takes pictures of {model.Spec.ImageSize}×{model.Spec.ImageSize}. Leave it out.");
+            return ImageFolderOptions.For(model.Spec, info);
+        }
+        if (size == null) return null;
+        if (!data.StartsWith("imagefolder:", StringComparison.Ordinal)) throw new ArgumentException($"--image-size is for imagefolder:DIR; the pictures of '{data}' have a size of their own.");
+        if (size is < 1 or > 4096) throw new ArgumentException($"--image-size must be between 1 and 4096; it is {size}.");
+        return new ImageFolderOptions(ImagePreprocessing.ForSize(size.Value));
     }
 }
 

@@ -5,7 +5,14 @@ namespace RefConv.Models.Data;
 /// <summary>What of an image folder depends on the model that it is for.</summary>
 /// <param name="Preprocessing">The model's input.</param>
 /// <param name="ClassNames">The model's classes, when they have names: a folder whose classes are all among them is numbered as the model numbers them.</param>
-public sealed record ImageFolderOptions(ImagePreprocessing Preprocessing, IReadOnlyList<string>? ClassNames = null);
+public sealed record ImageFolderOptions(ImagePreprocessing Preprocessing, IReadOnlyList<string>? ClassNames = null)
+{
+    /// <summary>For a model: its size, its normalisation and its class numbers; null for a model that takes no pictures.</summary>
+    /// <param name="spec">The model.</param>
+    /// <param name="data">What its checkpoint says about the pictures it was trained on, if anything.</param>
+    public static ImageFolderOptions? For(ModelSpec spec, DataInfo? data) =>
+        spec.InChannels is 1 or 3 ? new(ImagePreprocessing.For(spec, data), data?.ClassNames) : null;
+}
 
 /// <summary>
 /// Finds the pictures of an image folder: DIR/train/CLASS/… and DIR/val/CLASS/… (or test, valid, validation); or DIR/CLASS/…, of which every fifth

@@ -64,7 +64,7 @@ public sealed class RunFolder
 
     /// <summary>Reads the checkpoint back.</summary>
     /// <exception cref="IOException">There is none, or it is damaged.</exception>
-    public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Velocities) Load(Device device)
+    public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Velocities, DataInfo? Data) Load(Device device)
     {
         if (!File.Exists(LastFile))
             throw new FileNotFoundException($"'{Path}' holds no run to go on with: there is no last.safetensors in it. Give the folder that train --out made.");
@@ -74,6 +74,6 @@ public sealed class RunFolder
         var state = RunState.FromJson(json, LastFile);
         var velocities = file.Entries.Where(e => e.Name.StartsWith(ModelFile.OptimizerPrefix, StringComparison.Ordinal))
             .ToDictionary(e => e.Name[ModelFile.OptimizerPrefix.Length..], e => file.Read(e.Name));
-        return (ModelFile.Load(LastFile, device), state, velocities);
+        return (ModelFile.Load(LastFile, device, out var data), state, velocities, data);
     }
 }

@@ -84,10 +84,10 @@ public sealed class Trainer : IDisposable
     /// <exception cref="IOException">No run there, or damaged.</exception>
     public static Trainer Resume(RunFolder folder, Kernels.Device device)
     {
-        var (model, state, velocities) = folder.Load(device);
+        var (model, state, velocities, info) = folder.Load(device);
         try
         {
-            return new Trainer(model, DataSource.Open(state.Data, state.Limit, state.TestLimit), state, folder, velocities);
+            return new Trainer(model, DataSource.Open(state.Data, state.Limit, state.TestLimit, ImageFolderOptions.For(model.Spec, info)), state, folder, velocities);
         }
         catch
         {
