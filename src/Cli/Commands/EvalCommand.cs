@@ -17,8 +17,9 @@ internal static class EvalCommand
         Option<int?> limit = new("--limit") { Description = "Use at most so many test images, classes in balance. Default: all.", HelpName = "IMAGES" };
         Option<int> threads = Options.Threads(), batch = Options.Batch();
         Option<bool> json = Options.Json();
+        Option<bool> all = new("--all") { Description = "Of an imagefolder without train and val, test on all pictures instead of every fifth: for pictures the model was not trained on." };
         command.Add(file);
-        foreach (var option in (ReadOnlySpan<Option>)[data, limit, batch, threads, device, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[data, all, limit, batch, threads, device, json]) command.Add(option);
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
@@ -26,7 +27,8 @@ internal static class EvalCommand
             using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var info);
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
             // Only the test pictures are used; of the training set only the normalisation, which does not depend on the limit.
-            var source = DataSource.Open(parsed.GetValue(data)!, trainLimit: 1, parsed.GetValue(limit), ImageFolderOptions.For(model.Spec, info));
+            var options = ImageFolderOptions.For(model.Spec, info) is { } o ? o with { TestOnAll = parsed.GetValue(all) } : null;
+            var source = DataSource.Open(parsed.GetValue(data)!, trainLimit: 1, parsed.GetValue(limit), options);
             long started = System.Diagnostics.Stopwatch.GetTimestamp();
             var result = Evaluator.Evaluate(model, source.Test, parsed.GetValue(batch), cancellation: cancellation);
             double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(started).TotalSeconds;

@@ -7,6 +7,9 @@ namespace RefConv.Models.Data;
 /// <param name="ClassNames">The model's classes, when they have names: a folder whose classes are all among them is numbered as the model numbers them.</param>
 public sealed record ImageFolderOptions(ImagePreprocessing Preprocessing, IReadOnlyList<string>? ClassNames = null)
 {
+    /// <summary>Of a folder that is not divided into train and val, test on all pictures: right only for pictures that the model never saw.</summary>
+    public bool TestOnAll { get; init; }
+
     /// <summary>For a model: its size, its normalisation and its class numbers; null for a model that takes no pictures.</summary>
     /// <param name="spec">The model.</param>
     /// <param name="data">What its checkpoint says about the pictures it was trained on, if anything.</param>
@@ -16,7 +19,7 @@ public sealed record ImageFolderOptions(ImagePreprocessing Preprocessing, IReadO
 
 /// <summary>
 /// Finds the pictures of an image folder: DIR/train/CLASS/… and DIR/val/CLASS/… (or test, valid, validation); or DIR/CLASS/…, of which every fifth
-/// picture of a class, in the order of names, is kept for testing. Classes are numbered in the order of their names, as torchvision does.
+/// picture of a class, in the order of names, is kept for testing (of 2 to 4 pictures the last one). Classes are numbered in the order of their names, as torchvision does.
 /// </summary>
 internal static class ImageFolderReader
 {
@@ -43,10 +46,8 @@ internal static class ImageFolderReader
         else
         {
             var all = Classes(folder);
-            var split = all.GroupBy(f => f.Class).SelectMany(g => g.Select((f, i) => (f.File, f.Class, Test: i % TestEvery == TestEvery - 1))).ToArray();
-            trainFiles = [.. split.Where(f => !f.Test).Select(f => (f.File, f.Class))];
-            testFiles = [.. split.Where(f => f.Test).Select(f => (f.File, f.Class))];
-            if (testFiles.Count == 0) throw new FileNotFoundException($"No class in '{folder}' has {TestEvery} pictures, so none is left to test on. Add pictures, or make folders train and val.");
+            (trainFiles, testFiles) = options?.TestOnAll == true ? (all, all) : Divide(all);
+            if (testFiles.Count == 0) throw new FileNotFoundException($"No class in '{folder}' has two pictures, so none is left to test on. Add pictures, or make folders train and val.");
         }
         IReadOnlyList<string> classNames = ClassNames([.. trainFiles.Select(f => f.Class).Distinct()], options?.ClassNames);
         var preprocessing = options?.Preprocessing ?? ImagePreprocessing.ForSize(OwnSize(trainFiles.Concat(testFiles)) ?? UsualSize);
@@ -57,6 +58,12 @@ internal static class ImageFolderReader
             var number = classNames.Select((name, i) => (name, i)).ToDictionary(c => c.name, c => c.i);
             return new ImageFolderDataset($"{title} {split}", [.. files.Select(f => f.File)], [.. files.Select(f => number[f.Class])], classNames, preprocessing);
         }
+    }
+
+    private static (List<(string File, string Class)> Train, List<(string File, string Class)> Test) Divide(List<(string File, string Class)> all)
+    {
+        var marked = all.GroupBy(f => f.Class).SelectMany(g => g.Select((f, i) => (Picture: f, Test: i == Math.Min(g.Count(), TestEvery) - 1 + (i / TestEvery * TestEvery) && g.Count() > 1))).ToArray();
+        return ([.. marked.Where(f => !f.Test).Select(f => f.Picture)], [.. marked.Where(f => f.Test).Select(f => f.Picture)]);
     }
 
     /// <summary>The pictures of all classes: classes by name, pictures by path. Folders without pictures are no classes.</summary>

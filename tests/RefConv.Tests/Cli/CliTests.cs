@@ -10,7 +10,7 @@ namespace RefConv.Tests.Cli;
 [Collection(ConsoleCollection.Name)]
 public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture<CliTests.Pipeline>
 {
-    private static readonly string[] Commands = ["demo", "train", "refocus", "compare", "merge", "eval", "summary", "bench", "devices"];
+    private static readonly string[] Commands = ["demo", "train", "refocus", "compare", "merge", "eval", "predict", "summary", "bench", "devices"];
 
     [Fact]
     public void HelpOfEveryCommandShowsItsDefaults()

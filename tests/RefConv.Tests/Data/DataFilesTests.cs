@@ -23,9 +23,9 @@ public sealed class DataFilesTests : IDisposable
         var source = DataSource.Open($"mnist:{_folder.Path}");
         Assert.Equal((6, 2, 3, 1), (source.Train.Count, source.Train.Height, source.Train.Width, source.Train.Channels));
         Assert.Equal(4, source.Test.Count);
-        Assert.Equal([0, 1, 2, 3, 4, 5], source.Train.Image(0).ToArray());
-        Assert.Equal([30, 31, 32, 33, 34, 35], source.Train.Image(5).ToArray());
-        Assert.Equal([9, 8, 7, 6, 5, 4], source.Train.Labels);
+        Assert.Equal([0, 1, 2, 3, 4, 5], ((ImageDataset)source.Train).Image(0).ToArray());
+        Assert.Equal([30, 31, 32, 33, 34, 35], ((ImageDataset)source.Train).Image(5).ToArray());
+        Assert.Equal([9, 8, 7, 6, 5, 4], ((ImageDataset)source.Train).Labels);
         Assert.Equal(0.1307f, source.Test.Statistics.Mean[0]);
         Assert.Equal("Ankle boot", DataSource.Open($"fashion-mnist:{_folder.Path}").Train.ClassNames[9]);
         Assert.Equal(2, DataSource.Open($"mnist:{_folder.Path}", trainLimit: 2).Train.Count);

@@ -9,7 +9,7 @@ public sealed class DataSourceTests
     [InlineData("shape", "Did you mean 'shapes'?")]
     [InlineData("fashion:/x", "Did you mean 'fashion-mnist:DIR'?")]
     [InlineData("mnits:/x", "Did you mean 'mnist:DIR'?")]
-    [InlineData("imagenet", "Known are shapes, cifar10:DIR, mnist:DIR, fashion-mnist:DIR.")]
+    [InlineData("imagenet", "Known are shapes, cifar10:DIR, mnist:DIR, fashion-mnist:DIR, imagefolder:DIR.")]
     [InlineData("cifar10", "Write cifar10:DIR.")]
     [InlineData("mnist:", "Write mnist:DIR.")]
     [InlineData("shapes:/x", "Write just 'shapes'.")]
@@ -53,11 +53,11 @@ public sealed class DataSourceTests
     {
         var source = DataSource.Open($"cifar10:{SharedData.Path("cifar10")}", trainLimit: 5000);
         Assert.Equal(4000, source.Test.Count);
-        Assert.All(source.Train.Labels.GroupBy(l => l), g => Assert.Equal(500, g.Count()));
+        Assert.All(((ImageDataset)source.Train).Labels.GroupBy(l => l), g => Assert.Equal(500, g.Count()));
         var whole = DataSource.Open($"cifar10:{SharedData.Path("cifar10")}").Train;
         Assert.Equal(15000, whole.Count);
         // The subset is near the whole set, so its own statistics are near the published ones.
-        var own = ChannelStatistics.Of(whole.Images, 3);
+        var own = ChannelStatistics.Of(((ImageDataset)whole).Images, 3);
         for (int c = 0; c < 3; c++)
         {
             Assert.Equal(whole.Statistics.Mean[c], own.Mean[c], 0.01f);
@@ -71,10 +71,10 @@ public sealed class DataSourceTests
     {
         var source = DataSource.Open($"fashion-mnist:{SharedData.Path("fashion-mnist")}");
         Assert.Equal((60000, 10000, 28, 28, 1), (source.Train.Count, source.Test.Count, source.Train.Height, source.Train.Width, source.Train.Channels));
-        var own = ChannelStatistics.Of(source.Train.Images, 1);
+        var own = ChannelStatistics.Of(((ImageDataset)source.Train).Images, 1);
         Assert.Equal(0.2860f, own.Mean[0], 0.0001f);
         Assert.Equal(0.3530f, own.Std[0], 0.0001f);
-        Assert.Equal([9, 0, 0, 3, 0], source.Train.Labels[..5]);
+        Assert.Equal([9, 0, 0, 3, 0], ((ImageDataset)source.Train).Labels[..5]);
     }
 
     [SharedDataFact]
@@ -82,7 +82,7 @@ public sealed class DataSourceTests
     {
         var source = DataSource.Open($"mnist:{SharedData.Path("mnist")}");
         Assert.Equal((20000, 10000), (source.Train.Count, source.Test.Count));
-        Assert.Equal([5, 0, 4, 1, 9], source.Train.Labels[..5]);
-        Assert.Equal(0.1307f, ChannelStatistics.Of(source.Train.Images, 1).Mean[0], 0.001f);
+        Assert.Equal([5, 0, 4, 1, 9], ((ImageDataset)source.Train).Labels[..5]);
+        Assert.Equal(0.1307f, ChannelStatistics.Of(((ImageDataset)source.Train).Images, 1).Mean[0], 0.001f);
     }
 }
