@@ -85,7 +85,7 @@ internal sealed class WorkerScripts : IDisposable
 
     public WorkerScripts()
     {
-        foreach (string name in (string[])["torch_worker.py", "torch_models.py", "ort_worker.js"])
+        foreach (string name in (string[])["torch_worker.py", "torch_models.py", "pillow_worker.py", "ort_worker.js"])
         {
             using var from = typeof(WorkerScripts).Assembly.GetManifestResourceStream(name)!;
             using var to = File.Create(Path.Combine(_folder, name));
@@ -95,6 +95,9 @@ internal sealed class WorkerScripts : IDisposable
 
     /// <summary>PyTorch's side.</summary>
     public string Torch => Path.Combine(_folder, "torch_worker.py");
+
+    /// <summary>Pillow's side.</summary>
+    public string Pillow => Path.Combine(_folder, "pillow_worker.py");
 
     /// <summary>ONNX Runtime's side.</summary>
     public string OnnxRuntime => Path.Combine(_folder, "ort_worker.js");

@@ -10,6 +10,7 @@ internal static class BenchCommand
     {
         var command = new Command("bench", "How fast layers, training steps and inference are here, with refocusing overhead, memory and start-up; with --peers beside PyTorch and ONNX Runtime.");
         var options = new BenchOptions(command, peersByDefault: false);
+        command.Add(ImageBench.Create(cancellation));
         command.SetAction(parsed => options.Run(parsed, "refconv", cancellation));
         return command;
     }

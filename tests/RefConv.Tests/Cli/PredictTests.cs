@@ -139,6 +139,17 @@ public sealed class PredictTests : IDisposable
         Assert.Matches("left|right", Good("predict", Path.Combine(refocused, "last.safetensors"), _folder.File("data/left/0.png")).Out);
     }
 
+    [Fact]
+    public void FoldersOfPicturesAreTimed()
+    {
+        _folder.Write("broken.png", "GIF89a"u8);
+        var result = Good("bench", "images", _folder.Path, "--rounds", "1", "--json").Json;
+        Assert.Equal((64, 32), (result.GetProperty("pictures").GetInt32(), result.GetProperty("unreadable").GetInt32()));
+        Assert.True(result.GetProperty("picturesPerSecond").GetDouble() > 0);
+        Fails(1, "There is no folder", "bench", "images", _folder.File("none"));
+        Fails(1, "no PNG or JPEG files", "bench", "images", Directory.CreateDirectory(_folder.File("empty")).FullName);
+    }
+
     private static Model Make(Device device)
     {
         var spec = new ModelSpec("mobilenet_v1") { Classes = 4, Width = 0.0625, ImageSize = 32, SmallImages = true };

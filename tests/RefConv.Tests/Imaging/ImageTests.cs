@@ -134,7 +134,7 @@ public sealed class ImageTests
     }
 
     /// <summary>The markers of a JPEG of 300×200 pixels up to its scan, with EXIF data, junk between segments and an end.</summary>
-    private static byte[] Head(byte frame, byte precision, byte components, int width = 300, int height = 200)
+    internal static byte[] Head(byte frame, byte precision, byte components, int width = 300, int height = 200)
     {
         byte[] exif = [.. "Exif\0\0"u8, .. Exif(false, 6)];
         return

@@ -103,6 +103,7 @@ public sealed class PngDecoderTests
         Refused("filter", "filter 9", maker.Wrap(PngMaker.Compress([.. Enumerable.Range(0, 610).Select(_ => (byte)9)])));
         Refused("short", "ends early", maker.Wrap(PngMaker.Compress(new byte[609])));
         Refused("not zlib", "makes no sense", maker.Wrap([.. Enumerable.Range(0, 200).Select(i => (byte)i)]));
+        Refused("dictionary", "makes no sense", maker.Wrap([0x78, 0xBB, 1, 2, 3, 4, 5, 6, 7, 8]));
         byte[] zlib = PngMaker.Compress(new byte[610]);
         zlib[^1] ^= 1;
         Refused("Adler", "makes no sense", maker.Wrap(zlib));

@@ -31,8 +31,9 @@ internal static class PngDecoder
             foreach (var pass in passes) DecodePass(png, pass, inflated, pixels, channels);
             ExpectEnd(inflated);
         }
-        catch (InvalidDataException e)
+        catch (Exception e) when (e is InvalidDataException or (IOException and not ImageFormatException))
         {
+            // The second is what a stream that asks for a preset dictionary ends in.
             throw PngFile.Damaged("its compressed data makes no sense", e);
         }
         return new Image(png.Width, png.Height, channels, pixels);
