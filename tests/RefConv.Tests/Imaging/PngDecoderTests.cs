@@ -130,6 +130,7 @@ public sealed class PngDecoderTests
         byte[] nothing = PngMaker.Compress(new byte[1000]);
         Small("limit of 100,000,000", new PngMaker(100_000, 100_000, 6, 16).Wrap(nothing));
         Small("cannot come out of", new PngMaker(9_000, 9_000, 0, 8).Wrap(nothing));
+        Small("cannot come out of", new PngMaker(200, 200, 0, 8).Wrap(nothing));
         Small("cannot come out of", new PngMaker(99_000_000, 1, 0, 8, interlaced: true).Wrap(nothing));
         Assert.Contains("limit of 50", Assert.Throws<ImageFormatException>(() => new ImageDecoder { MaximumPixels = 50 }.Decode(new PngMaker(10, 10, 0, 8).Make(new ushort[100]))).Message);
 
