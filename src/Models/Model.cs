@@ -71,7 +71,8 @@ public abstract class Model(ModelSpec spec) : Module
     /// </summary>
     public Model Expand(IReparameterization method, LayerPolicy? policy = null, ulong seed = 0)
     {
-        var expanded = Reparameterization.ExpandLayers(this, method, policy, seed, InputShape(1), out var layers);
+        // Two images: the pass that is recorded may be one of training, where a norm refuses a map of a single value per channel. Nothing is computed.
+        var expanded = Reparameterization.ExpandLayers(this, method, policy, seed, InputShape(2), out var layers);
         expanded.Forms = [.. Forms, new TrainingForm(method, layers)];
         return expanded;
     }

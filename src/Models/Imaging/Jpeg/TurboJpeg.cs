@@ -1,5 +1,4 @@
 using System.Reflection;
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace RefConv.Models.Imaging.Jpeg;
@@ -22,6 +21,8 @@ internal static unsafe partial class TurboJpeg
             : ["libturbojpeg.so.0", "libturbojpeg.so", "/opt/libjpeg-turbo/lib64/libturbojpeg.so.0"];
 
     private static readonly Lazy<nint> Handle = new(Find);
+
+    static TurboJpeg() => NativeLibrary.SetDllImportResolver(typeof(TurboJpeg).Assembly, Resolve);
 
     /// <summary>How a pixel is written. The numbers are TurboJPEG's.</summary>
     public enum PixelFormat
@@ -89,11 +90,6 @@ internal static unsafe partial class TurboJpeg
     }
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) => name == Library ? Handle.Value : 0;
-
-#pragma warning disable CA2255 // The names of the library must be known before its first function is called, and nothing else in this assembly imports any.
-    [ModuleInitializer]
-    internal static void Register() => NativeLibrary.SetDllImportResolver(typeof(TurboJpeg).Assembly, Resolve);
-#pragma warning restore CA2255
 
     private static string Complaint(nint decoder) => Marshal.PtrToStringUTF8(tjGetErrorStr2(decoder)) ?? "the data makes no sense";
 
