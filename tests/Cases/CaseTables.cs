@@ -7,6 +7,7 @@ public static class CaseTables
     public static IEnumerable<KernelCase> All =>
     [
         .. ActivationCases.All,
+        .. AdamStepCases.All,
         .. BatchNormCases.All,
         .. ChannelsCases.All,
         .. Conv2dCases.All,
@@ -14,6 +15,7 @@ public static class CaseTables
         .. DropoutCases.All,
         .. ElementwiseCases.All,
         .. GemmCases.All,
+        .. L1LossCases.All,
         .. LayerNormCases.All,
         .. Pool2dCases.All,
         .. PReLUCases.All,
@@ -22,5 +24,6 @@ public static class CaseTables
         .. ResampleCases.All,
         .. SgdStepCases.All,
         .. SoftmaxCrossEntropyCases.All,
+        .. WeightNormCases.All,
     ];
 }

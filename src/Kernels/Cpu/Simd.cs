@@ -130,6 +130,16 @@ internal static unsafe class Simd
         return Unsafe.BitCast<float, V>(V1(a) / V1(b));
     }
 
+    /// <summary>√a</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Sqrt<V>(V a) where V : unmanaged
+    {
+        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Sqrt(V512(a)));
+        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Sqrt(V256(a)));
+        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Sqrt(V128(a)));
+        return Unsafe.BitCast<float, V>(MathF.Sqrt(V1(a)));
+    }
+
     /// <summary>The larger of each pair; NaN if either is.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Max<V>(V a, V b) where V : unmanaged

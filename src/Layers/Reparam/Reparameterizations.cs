@@ -8,6 +8,10 @@ public static class Reparameterizations
     private static readonly Dictionary<string, Func<JsonObject, IReparameterization>> Methods = new()
     {
         ["refconv"] = RefConvMethod.FromOptions,
+        ["wn"] = _ => new WnMethod(),
+        ["cwn"] = CwnMethod.FromOptions,
+        ["own"] = OwnMethod.FromOptions,
+        ["clb"] = ClbMethod.FromOptions,
     };
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>

@@ -110,6 +110,34 @@ public sealed class MultiplyChannelsOp : Op
     }
 }
 
+/// <summary>A number added to every element.</summary>
+public sealed class ShiftOp : Op
+{
+    private readonly Tensor _x;
+    private readonly double _amount;
+
+    internal ShiftOp(Tensor x, double amount, string? name)
+        : base("Shift", name, x) => (_x, _amount) = (x, amount);
+
+    /// <summary>The number.</summary>
+    public double Amount => _amount;
+
+    /// <inheritdoc/>
+    public override string Attributes => $"{_amount}";
+
+    internal Tensor Run() => Run(_x.Shape);
+
+    /// <inheritdoc/>
+    protected override void Forward(IKernels kernels)
+    {
+        kernels.Scale(_x.Data, Output.Data, 1, accumulate: false);
+        kernels.Fill(Output.Data, _amount, accumulate: true);
+    }
+
+    /// <inheritdoc/>
+    protected internal override void Backward(IKernels kernels, BufferView dy) => PassGradient(kernels, _x);
+}
+
 /// <summary>Random zeros while training. See <see cref="IKernels.Dropout"/>.</summary>
 public sealed class DropoutOp : Op
 {

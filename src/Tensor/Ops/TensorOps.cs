@@ -170,4 +170,32 @@ public static class TensorOps
     /// <exception cref="ShapeException">map_k is even or too large, or sizes do not fit.</exception>
     public static Tensor Refocus(this Tensor basis, Tensor map, RefocusGeometry geometry, BufferView unfolded = default, bool shortcut = true, string? name = null) =>
         new RefocusOp(basis, map, geometry, unfolded, shortcut, name).Run();
+
+    /// <summary>Every filter of a kernel [kh, kw, in/g, out] brought to the norm that its scale [out] says: weight normalisation.</summary>
+    /// <param name="v">The kernel.</param>
+    /// <param name="scale">One number a filter.</param>
+    /// <param name="center">Take each filter's mean away first.</param>
+    /// <param name="eps">Added to the norm.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">Not one scale for every filter, or filters of one element to be centred.</exception>
+    public static Tensor WeightNorm(this Tensor v, Tensor scale, bool center = false, double eps = 0, string? name = null) => new WeightNormOp(v, scale, center, eps, name).Run();
+
+    /// <summary>The filters of a kernel [kh, kw, in/g, out] centred and, in groups of neighbours, made orthonormal; then filter o times scale[o].</summary>
+    /// <param name="v">The kernel.</param>
+    /// <param name="scale">One number a filter.</param>
+    /// <param name="groupSize">Filters of a group: a divisor of their number, below the number of elements of a filter.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">Not one scale for every filter, or the group size is not possible.</exception>
+    public static Tensor Orthogonalize(this Tensor v, Tensor scale, int groupSize, string? name = null) => new OrthogonalizeOp(v, scale, groupSize, name).Run();
+
+    /// <summary>Mean absolute error, shape [1].</summary>
+    /// <exception cref="ShapeException">Shapes differ.</exception>
+    public static Tensor L1Loss(this Tensor x, Tensor target) => new L1LossOp(x, target, null).Run();
+
+    /// <summary>x + amount.</summary>
+    public static Tensor Shift(this Tensor x, double amount, string? name = null) => new ShiftOp(x, amount, name).Run();
+
+    /// <summary>The kernel [kh, kw, in, out] of a 1×1 convolution with weight a [1, 1, in, q] and, behind it, one with weight z [kh, kw, q, out].</summary>
+    /// <exception cref="ShapeException">They do not follow one another.</exception>
+    internal static Tensor LeadingProduct(this Tensor a, Tensor z, string? name = null) => new LeadingProductOp(a, z, name).Run();
 }

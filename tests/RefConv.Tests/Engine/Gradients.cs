@@ -82,6 +82,20 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(ReshapeOp), "flatten", [new(2, 2, 2, 3)], t => t[0].Activation(ActivationKind.SiLU).Flatten().Multiply(t[0].Flatten()));
             yield return new(typeof(CrossEntropyOp), "plain", [new(4, 5)], t => CrossEntropy(t[0], 0));
             yield return new(typeof(CrossEntropyOp), "smoothed", [new(4, 5)], t => CrossEntropy(t[0], 0.1));
+            foreach (var kernel in new Shape[] { new(3, 3, 2, 4), new(1, 1, 5, 3), new(3, 3, 1, 6) })
+            {
+                Shape scale = new(kernel[3], 1, 1, 1);
+                yield return new(typeof(WeightNormOp), $"plain {kernel}", [kernel, scale], t => t[0].WeightNorm(t[1]));
+                yield return new(typeof(WeightNormOp), $"centred {kernel}", [kernel, scale], t => t[0].WeightNorm(t[1], center: true));
+                yield return new(typeof(WeightNormOp), $"centred with a large ε {kernel}", [kernel, scale], t => t[0].WeightNorm(t[1], center: true, eps: 0.5));
+                yield return new(typeof(OrthogonalizeOp), $"{kernel}", [kernel, scale], t => t[0].Orthogonalize(t[1], kernel[3] == 6 ? 2 : kernel[3]));
+                yield return new(typeof(OrthogonalizeOp), $"beside a skip {kernel}", [kernel, scale], t => t[0].Add(t[0].Orthogonalize(t[1], 1)));
+            }
+            yield return new(typeof(LeadingProductOp), "3×3", [new(1, 1, 3, 4), new(3, 3, 4, 2)], t => t[0].LeadingProduct(t[1]));
+            yield return new(typeof(LeadingProductOp), "both from one", [new(1, 1, 4, 4)], t => t[0].Add(t[0].LeadingProduct(t[0])));
+            yield return new(typeof(L1LossOp), "plain", [new(4, 5)], t => L1Loss(t[0]));
+            yield return new(typeof(L1LossOp), "beside a skip", [new(4, 5)], t => t[0].Sum().Add(L1Loss(t[0])));
+            yield return new(typeof(ShiftOp), "beside a skip", [map], t => t[0].Multiply(t[0].Shift(-0.5)));
             foreach (var (cout, cin, g, k, mapK) in new[] { (6, 6, 6, 5, 3), (8, 4, 2, 3, 3), (3, 4, 1, 3, 3), (4, 4, 4, 7, 5), (6, 9, 3, 4, 3), (5, 5, 5, 3, 1) })
             {
                 var geometry = new RefocusGeometry(cout, cin, g, k, k, mapK);
@@ -190,6 +204,12 @@ public sealed class Gradients : DeviceTest
     }
 
     private static Tensor CrossEntropy(Tensor x, double smoothing) => x.CrossEntropy(Labels(x.Device, x.Shape[0], x.Shape[1]), smoothing);
+
+    private static Tensor L1Loss(Tensor x)
+    {
+        using var target = Normal(x.Device, x.Shape, 9);
+        return x.L1Loss(OnTape(target));
+    }
 
     private static Tensor Labels(Device device, int rows, int classes)
     {
