@@ -180,6 +180,26 @@ internal sealed class RecipeOptions
         foreach (var option in (ReadOnlySpan<Option>)[_epochs, _batch, _rate, _warmup, _decay, _smoothing, _crop, _flip, _saveMemory, _seed]) command.Add(option);
     }
 
+    /// <summary>Options that a super-resolution run does not know.</summary>
+    public IReadOnlyList<Option> ClassifierOnly => [_warmup, _decay, _smoothing, _crop, _flip, _saveMemory];
+
+    /// <summary>What was given of the recipe for super-resolution; the rest is SESR's.</summary>
+    public SuperResolutionRecipe ReadSuperResolution(ParseResult parsed, int scale, int? patch, int? patches)
+    {
+        var defaults = new SuperResolutionRecipe();
+        return defaults with
+        {
+            Epochs = Given(_epochs, defaults.Epochs),
+            BatchSize = Given(_batch, defaults.BatchSize),
+            LearningRate = Given(_rate, defaults.LearningRate),
+            PatchSize = patch ?? (scale == 2 ? 64 : 50),
+            PatchesPerImage = patches ?? defaults.PatchesPerImage,
+            Seed = parsed.GetValue(_seed),
+        };
+
+        T Given<T>(Option<T> option, T fallback) => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option)! : fallback;
+    }
+
     public Recipe Read(ParseResult parsed) => new()
     {
         Epochs = parsed.GetValue(_epochs),

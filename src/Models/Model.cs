@@ -26,7 +26,17 @@ public sealed record ModelSpec(string Architecture)
     public override string ToString() => Architecture + (Width == 1 ? "" : $" ×{Width}") + (SmallImages ? " (small images)" : "") + $", {Classes} classes";
 }
 
-/// <summary>A classifier of the zoo: takes [n, size, size, channels], gives class scores [n, classes].</summary>
+/// <summary>What a model is for: what it is trained with, and what its result means.</summary>
+public enum ModelTask
+{
+    /// <summary>Class scores of a picture, [n, classes].</summary>
+    Classification,
+
+    /// <summary>The brightness of a picture, enlarged: [n, h·s, w·s, 1] from [n, h, w, 1] of any size.</summary>
+    SuperResolution,
+}
+
+/// <summary>A model of the zoo: takes [n, size, size, channels]; a classifier gives class scores [n, classes].</summary>
 /// <param name="spec">What it is.</param>
 public abstract class Model(ModelSpec spec) : Module
 {
@@ -35,6 +45,9 @@ public abstract class Model(ModelSpec spec) : Module
 
     /// <summary>What it is.</summary>
     public ModelSpec Spec { get; } = spec;
+
+    /// <summary>What it is for.</summary>
+    public virtual ModelTask Task => ModelTask.Classification;
 
     /// <summary>The training forms it is in, in the order they were put on; empty for a plain model.</summary>
     public IReadOnlyList<TrainingForm> Forms { get; private set; } = [];

@@ -33,6 +33,9 @@ public static class ModelFile
     public const int Version = 2;
 
     internal const string OptimizerPrefix = "optimizer.velocity.";
+
+    /// <summary>What all optimisers' tensors begin with: no part of the model.</summary>
+    internal const string AllOptimizersPrefix = "optimizer.";
     private const string MetadataKey = "refconv.model";
 
     /// <summary>Writes a model: to a temporary name first, then renamed.</summary>
@@ -106,7 +109,7 @@ public static class ModelFile
     }
 
     private static Dictionary<string, StateEntry> Entries(SafeTensorsFile file) => file.Entries
-        .Where(e => !e.Name.StartsWith(OptimizerPrefix, StringComparison.Ordinal))
+        .Where(e => !e.Name.StartsWith(AllOptimizersPrefix, StringComparison.Ordinal))
         .ToDictionary(e => e.Name, e => StateEntry.Of(file, e));
 
     private static Model Build(string path, Header header, Device device)

@@ -28,6 +28,7 @@ internal static class TrainCommand
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
         foreach (var option in (ReadOnlySpan<Option>)[data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
+        var superResolution = new SuperResolutionOptions(command);
         foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
@@ -42,9 +43,27 @@ internal static class TrainCommand
                 if (command.Options.FirstOrDefault(o => !free.Contains(o) && parsed.GetResult(o) is { Implicit: false }) is { } given)
                     throw new ArgumentException($"{given.Name} cannot be given with --resume: recipe, data and folder are those of the run.");
                 var folder = new RunFolder(run);
+                if (folder.ReadKind() == SuperResolutionState.RunKind)
+                {
+                    using var enlarger = SuperResolutionTrainer.Resume(folder, where);
+                    if (enlarger.State.IsFinished) output.Line($"The run in {run} is finished already ({enlarger.State.Epoch} epochs).");
+                    return SuperResolutionRun.Go(output, enlarger, folder, parsed.GetValue(stopAfter), cancellation);
+                }
                 using var trainer = Trainer.Resume(folder, where);
                 if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
                 return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation);
+            }
+            if (superResolution.IsAsked(parsed))
+            {
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from];
+                if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
+                    throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
+                if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
+                string architecture = parsed.GetResult(model) is { Implicit: false } ? parsed.GetValue(model)! : "sesr_m5_x2";
+                // SESR is meant to be trained in collapsible form; --method none trains the plain one.
+                var form = Options.ReadMethod(parsed.GetResult(method) is { Implicit: false } ? parsed.GetValue(method)! : "clb", parsed.GetValue(methodOptions));
+                return SuperResolutionRun.Start(output, where, architecture, parsed.GetValue(width), form, parsed.GetValue(data)!, parsed.GetValue(limit),
+                    scale => superResolution.Read(parsed, recipe, scale), parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
             }
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), FolderOptions(parsed.GetValue(data)!, parsed.GetValue(imageSize), parsed.GetValue(from), where));
             var settings = recipe.Read(parsed);

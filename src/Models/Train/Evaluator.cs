@@ -71,6 +71,8 @@ public static class Evaluator
 
     internal static void CheckFits(Model model, IImageDataset data)
     {
+        if (model.Task != ModelTask.Classification)
+            throw new ArgumentException($"{model.Spec.Architecture} is no classifier: it enlarges pictures. Train it with --task super-resolution.");
         if (data.Channels != model.Spec.InChannels)
             throw new ArgumentException($"{data.Name} has pictures of {data.Channels} channels, the model takes {model.Spec.InChannels}. Use a model trained on such pictures.");
         if (data.ClassNames.Count != model.Spec.Classes)

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Optim;
@@ -54,26 +56,50 @@ public sealed class RunFolder
             .Select(p => (p.Name, p.Parameter, Values: optimizer.VelocityToTorch(p.Name)))
             .Where(v => v.Values != null)
             .Select(v => SafeTensorsEntry.FromFloats(ModelFile.OptimizerPrefix + v.Name, v.Parameter.TorchShape.Sizes.ToArray().Select(s => (long)s), v.Values));
-        string json = state.ToJson();
-        ModelFile.Save(model, LastFile, data, velocities, [new(StateKey, json)]);
-        AtomicFile.WriteAllText(StateFile, json);
+        SaveLast(model, velocities, state.ToJson(), data);
+    }
+
+    /// <summary>Writes the checkpoint of any kind of run: the model, the optimiser's tensors, and the state as JSON with a <c>kind</c>.</summary>
+    internal void SaveLast(Model model, IEnumerable<SafeTensorsEntry> optimizer, string state, DataInfo? data)
+    {
+        ModelFile.Save(model, LastFile, data, optimizer, [new(StateKey, state)]);
+        AtomicFile.WriteAllText(StateFile, state);
     }
 
     /// <summary>Writes the best weights.</summary>
-    public void SaveBest(Model model, DataInfo data) => ModelFile.Save(model, BestFile, data);
+    public void SaveBest(Model model, DataInfo? data) => ModelFile.Save(model, BestFile, data);
 
     /// <summary>Reads the checkpoint back.</summary>
     /// <exception cref="IOException">There is none, or it is damaged.</exception>
     public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Velocities, DataInfo? Data) Load(Device device)
+    {
+        var (state, velocities) = Read(ModelFile.OptimizerPrefix);
+        return (ModelFile.Load(LastFile, device, out var data), RunState.FromJson(state, LastFile), velocities, data);
+    }
+
+    /// <summary>What kind of run it is, as its state says; for choosing who goes on with it.</summary>
+    /// <exception cref="IOException">There is no run, or it is damaged.</exception>
+    public string ReadKind()
+    {
+        try
+        {
+            return JsonNode.Parse(Read(ModelFile.AllOptimizersPrefix, tensors: false).State)?["kind"]?.GetValue<string>() ?? "";
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        {
+            throw new FileFormatException(LastFile, $"the state of the run in it is damaged ({e.Message}). Train again, or go on from the best weights.", e);
+        }
+    }
+
+    /// <summary>The state of a run as JSON, and the optimiser's tensors by their names without a prefix.</summary>
+    internal (string State, IReadOnlyDictionary<string, float[]> Optimizer) Read(string prefix, bool tensors = true)
     {
         if (!File.Exists(LastFile))
             throw new FileNotFoundException($"'{Path}' holds no run to go on with: there is no last.safetensors in it. Give the folder that train --out made.");
         using var file = SafeTensorsFile.Open(LastFile);
         if (!file.Metadata.TryGetValue(StateKey, out string? json))
             throw new FileFormatException(LastFile, "the file holds a model but no state of a run. Give the folder that train --out made.");
-        var state = RunState.FromJson(json, LastFile);
-        var velocities = file.Entries.Where(e => e.Name.StartsWith(ModelFile.OptimizerPrefix, StringComparison.Ordinal))
-            .ToDictionary(e => e.Name[ModelFile.OptimizerPrefix.Length..], e => file.Read(e.Name));
-        return (ModelFile.Load(LastFile, device, out var data), state, velocities, data);
+        return (json, !tensors ? new Dictionary<string, float[]>() : file.Entries.Where(e => e.Name.StartsWith(prefix, StringComparison.Ordinal))
+            .ToDictionary(e => e.Name[prefix.Length..], e => file.Read(e.Name)));
     }
 }

@@ -59,6 +59,16 @@ public static class Zoo
         ["repvgg_b3"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5),
         ["repvgg_b3g2"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 2),
         ["repvgg_b3g4"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 4),
+        ["sesr_m3_x2"] = (spec, init) => new Sesr(spec, init, blocks: 3, features: 16, scale: 2),
+        ["sesr_m5_x2"] = (spec, init) => new Sesr(spec, init, blocks: 5, features: 16, scale: 2),
+        ["sesr_m7_x2"] = (spec, init) => new Sesr(spec, init, blocks: 7, features: 16, scale: 2),
+        ["sesr_m11_x2"] = (spec, init) => new Sesr(spec, init, blocks: 11, features: 16, scale: 2),
+        ["sesr_xl_x2"] = (spec, init) => new Sesr(spec, init, blocks: 11, features: 32, scale: 2),
+        ["sesr_m3_x4"] = (spec, init) => new Sesr(spec, init, blocks: 3, features: 16, scale: 4),
+        ["sesr_m5_x4"] = (spec, init) => new Sesr(spec, init, blocks: 5, features: 16, scale: 4),
+        ["sesr_m7_x4"] = (spec, init) => new Sesr(spec, init, blocks: 7, features: 16, scale: 4),
+        ["sesr_m11_x4"] = (spec, init) => new Sesr(spec, init, blocks: 11, features: 16, scale: 4),
+        ["sesr_xl_x4"] = (spec, init) => new Sesr(spec, init, blocks: 11, features: 32, scale: 4),
     };
 
     // Far above what anyone asks for on purpose: a damaged file or a slip of the hand is told at once, not when memory runs out.
