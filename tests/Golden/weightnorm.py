@@ -66,7 +66,8 @@ def own(v, s, size):
 def steps(kernel, shape, groups, learnt_scale):
     """Three steps of SGD with momentum on mean(y^2·target): the kernel before and after, and the parameters."""
     cout = shape[0]
-    v = fill(*shape, a=30).clone().requires_grad_()
+    # The sine, because rows of fill are arithmetic progressions: nearly parallel when they are short.
+    v = torch.sin(40 * fill(*shape, a=30)).clone().requires_grad_()
     norms = v.detach().flatten(1).norm(dim=1)
     s = (norms if learnt_scale == "norms" else torch.full((cout,), 1.414)).clone().requires_grad_()
     b = fill(cout, a=31).clone().requires_grad_()

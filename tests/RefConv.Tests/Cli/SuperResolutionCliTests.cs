@@ -1,0 +1,40 @@
+using RefConv.Tests.Models;
+using static RefConv.Tests.Cli.CommandLine;
+
+namespace RefConv.Tests.Cli;
+
+/// <summary><c>train --task super-resolution</c> from a folder of pictures to a merged file.</summary>
+[Collection(ConsoleCollection.Name)]
+public sealed class SuperResolutionCliTests
+{
+    [Fact]
+    public void TrainStopGoOnAndMerge()
+    {
+        using TemporaryFolder pictures = new(), runs = new();
+        for (int i = 0; i < 3; i++) TestPng.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
+        string run = runs.File("run");
+        string[] common = ["train", "--task", "super-resolution", "--data", pictures.Path, "--model", "sesr_m3_x2", "--width", "0.25", "--set", "width=8",
+            "--epochs", "2", "--batch", "4", "--patch", "8", "--patches", "4", "--lr", "1e-3", "--threads", "1"];
+        var stopped = Good([.. common, "--out", run, "--stop-after", "1", "--json"]).Json;
+        Assert.False(stopped.GetProperty("finished").GetBoolean());
+        var result = Good("train", "--resume", run, "--threads", "1", "--json").Json;
+        Assert.True(result.GetProperty("finished").GetBoolean());
+        Assert.Equal(2, result.GetProperty("epochs").GetInt32());
+        Assert.Equal(result.GetProperty("psnr").GetDouble(), result.GetProperty("mergedPsnr").GetDouble());
+        Assert.InRange(result.GetProperty("psnr").GetDouble(), 5, 60);
+        Assert.InRange(result.GetProperty("bicubicPsnr").GetDouble(), 5, 60);
+        Assert.True(File.Exists(result.GetProperty("merged").GetString()));
+        string text = Good("train", "--resume", run, "--threads", "1").Out;
+        Assert.Contains("finished already", text);
+        Assert.Contains("Merged: PSNR", text);
+
+        string folder = pictures.Path;
+        Fails(1, "is a classifier", "train", "--task", "super-resolution", "--data", folder, "--model", "resnet18");
+        Fails(1, "Did you mean 'super-resolution'", "train", "--task", "super-resolutoin", "--data", folder);
+        Fails(1, "--warmup is for classifiers", "train", "--task", "super-resolution", "--data", folder, "--warmup", "2");
+        Fails(1, "needs a folder of PNG pictures", "train", "--task", "super-resolution");
+        Fails(1, "--patch and --patches are for", "train", "--patch", "8");
+        Fails(1, "--epochs cannot be given with --resume", "train", "--resume", run, "--epochs", "9");
+        Fails(1, "no classifier", "train", "--data", "shapes", "--model", "sesr_m3_x2", "--limit", "20", "--test-limit", "10");
+    }
+}
