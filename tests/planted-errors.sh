@@ -51,6 +51,9 @@ PReLU: 1 at zero, reference|src/Kernels/PReLU/PReLU.Reference.cs|s/bool positive
 depth to space: PyTorch's order and TensorFlow's swapped, reference|src/Kernels/DepthToSpace/DepthToSpace.Reference.cs|s/g.Mode == DepthToSpaceMode.CRD/g.Mode != DepthToSpaceMode.CRD/
 replaced channels: gradient of what was replaced is kept|src/Tensor/Ops/ReplaceChannelsOp.cs|s/        Keep(kernels, dy, dx, accumulate: true);/        kernels.Scale(dy, dx, 1, accumulate: true);/
 plan: channel factors folded although an activation came first|src/Tensor/Inference/PlanBuilder.cs|s/ConvStep { IsOpen: true } conv/ConvStep conv/
+CWN backward: mean of the gradient forgotten, CPU|src/Kernels/WeightNorm/WeightNorm.Cpu.cs|s/shift\[o\] = g.Center ? .*;/shift[o] = 0;/
+OWN backward: wrong divided difference, reference|src/Kernels/Orthogonalize/Orthogonalize.Reference.cs|s/-sum \/ (sa \* sb \* (sa + sb))/-sum \/ (sa * sb * 2 * sa)/
+Adam: the largest square forgotten, CPU|src/Kernels/AdamStep/AdamStep.Cpu.cs|s/Simd.Max(Simd.Load<V>(largest), square)/square/
 basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
 ROWS
 )

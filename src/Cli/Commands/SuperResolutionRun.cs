@@ -53,7 +53,7 @@ internal static class SuperResolutionRun
         var recipe = recipeFor(scale);
         recipe.Validate();
         using var plain = Zoo.Create(new ModelSpec(architecture) { Width = width, ImageSize = recipe.PatchSize }, new Initializer(device, recipe.Seed));
-        if (plain.Task != ModelTask.SuperResolution) throw new ArgumentException($"{architecture} is a classifier. --task super-resolution takes one of {string.Join(", ", Zoo.Names.Where(n => n.StartsWith("sesr", StringComparison.Ordinal)))}.");
+        if (plain.Task != ModelTask.SuperResolution) throw new ArgumentException($"{architecture} is a classifier. --task super-resolution takes one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
         var pictures = SuperResolutionData.Open(data, scale, limit);
         using var expanded = method == null ? null : plain.Expand(method, seed: recipe.Seed);
         var model = expanded ?? plain;

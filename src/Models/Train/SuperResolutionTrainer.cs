@@ -12,7 +12,7 @@ public static class SuperResolver
     /// <exception cref="ArgumentException">The model is for something else.</exception>
     public static LumaImage Enlarge(Model model, LumaImage image)
     {
-        if (model.Task != ModelTask.SuperResolution) throw new ArgumentException($"{model.Spec.Architecture} is a classifier and enlarges nothing. Use one of {string.Join(", ", Zoo.Names.Where(n => n.StartsWith("sesr", StringComparison.Ordinal)))}.");
+        if (model.Task != ModelTask.SuperResolution) throw new ArgumentException($"{model.Spec.Architecture} is a classifier and enlarges nothing. Use one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
         bool training = model.Training;
         model.Eval();
         try
@@ -66,7 +66,7 @@ public sealed class SuperResolutionTrainer : IDisposable
     public SuperResolutionTrainer(Model model, SuperResolutionData data, SuperResolutionState state, RunFolder? folder = null, IReadOnlyDictionary<string, float[]>? optimizer = null)
     {
         state.Recipe.Validate();
-        if (model is not Sesr sesr) throw new ArgumentException($"{model.Spec.Architecture} is a classifier. Super-resolution takes one of {string.Join(", ", Zoo.Names.Where(n => n.StartsWith("sesr", StringComparison.Ordinal)))}.");
+        if (model is not Sesr sesr) throw new ArgumentException($"{model.Spec.Architecture} is a classifier. Super-resolution takes one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
         if (sesr.Scale != data.Scale) throw new ArgumentException($"{model.Spec.Architecture} enlarges {sesr.Scale} times, and the pictures were made {data.Scale} times smaller.");
         (Model, _data, State, _folder) = (model, data, state, folder);
         _loader = new PatchLoader(data, state.Recipe.PatchSize, state.Recipe.PatchesPerImage, state.Recipe.BatchSize, state.Recipe.Seed);

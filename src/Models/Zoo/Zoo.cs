@@ -59,6 +59,10 @@ public static class Zoo
         ["repvgg_b3"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5),
         ["repvgg_b3g2"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 2),
         ["repvgg_b3g4"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 4),
+    };
+
+    private static readonly Dictionary<string, Func<ModelSpec, Initializer, Model>> Enlargers = new()
+    {
         ["sesr_m3_x2"] = (spec, init) => new Sesr(spec, init, blocks: 3, features: 16, scale: 2),
         ["sesr_m5_x2"] = (spec, init) => new Sesr(spec, init, blocks: 5, features: 16, scale: 2),
         ["sesr_m7_x2"] = (spec, init) => new Sesr(spec, init, blocks: 7, features: 16, scale: 2),
@@ -75,13 +79,16 @@ public static class Zoo
     private const int MostClasses = 1_000_000, MostChannels = 10_000, MostPixels = 100_000;
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>
-    public static IReadOnlyCollection<string> Names => Architectures.Keys;
+    public static IReadOnlyCollection<string> Names { get; } = [.. Architectures.Keys, .. Enlargers.Keys];
+
+    /// <summary>Those that are for one task.</summary>
+    public static IReadOnlyCollection<string> NamesOf(ModelTask task) => task == ModelTask.Classification ? Architectures.Keys : Enlargers.Keys;
 
     /// <summary>Builds an architecture with the initial values its authors give it.</summary>
     /// <exception cref="ArgumentException">Unknown architecture, or an option that makes no sense.</exception>
     public static Model Create(ModelSpec spec, Initializer init)
     {
-        if (!Architectures.TryGetValue(spec.Architecture, out var create))
+        if (!Architectures.TryGetValue(spec.Architecture, out var create) && !Enlargers.TryGetValue(spec.Architecture, out create))
             throw new ArgumentException($"There is no architecture '{spec.Architecture}'.{Suggest.Offer(spec.Architecture, Names)} Known are {string.Join(", ", Names)}.");
         if (spec.Classes is < 2 or > MostClasses) throw new ArgumentException($"A classifier needs at least 2 classes, and {MostClasses:N0} are the most; {spec.Classes} were asked for.");
         if (!(spec.Width > 0 && spec.Width <= 16)) throw new ArgumentException($"The width multiplier must be above 0 and at most 16; it is {spec.Width}.");

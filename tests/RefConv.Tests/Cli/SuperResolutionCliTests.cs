@@ -29,7 +29,7 @@ public sealed class SuperResolutionCliTests
         Assert.Contains("Merged: PSNR", text);
 
         string folder = pictures.Path;
-        Fails(1, "is a classifier", "train", "--task", "super-resolution", "--data", folder, "--model", "resnet18");
+        Fails(1, "is a classifier", "train", "--task", "super-resolution", "--data", folder, "--model", "resnet18", "--width", "0.125");
         Fails(1, "Did you mean 'super-resolution'", "train", "--task", "super-resolutoin", "--data", folder);
         Fails(1, "--warmup is for classifiers", "train", "--task", "super-resolution", "--data", folder, "--warmup", "2");
         Fails(1, "needs a folder of PNG pictures", "train", "--task", "super-resolution");

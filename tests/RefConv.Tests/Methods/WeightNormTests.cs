@@ -223,7 +223,8 @@ public sealed class WeightNormTests : ComputedKernelTest
         Assert.True(Worst(8) < 1e-10);
         Assert.True(Worst(9) > 0.1);
         using var conv = new Conv2d(new Initializer(Cpu, 1), 72, 72, 3, padding: 1, groups: 72);
-        Assert.Equal(8, ((OrthogonalConv2d)Expand<Module>(new OwnMethod(), conv)).GroupSize);
+        using var own = Expand<OrthogonalConv2d>(new OwnMethod(), conv);
+        Assert.Equal(8, own.GroupSize);
         string refusal = new OwnMethod(new() { NormGroups = 8 }).Refusal(new ConvSite("conv", conv))!;
         Assert.Contains("leaves 8 dimensions", refusal);
         Assert.Contains("at least 9 groups", refusal);
@@ -271,8 +272,8 @@ public sealed class WeightNormTests : ComputedKernelTest
             using (var tape = Tape.Train())
             {
                 var y = form.Forward(x);
-                tape.Backward(y.Multiply(y).Mean());
                 Assert.All(y.ToDoubleArray(), v => Assert.True(double.IsFinite(v)));
+                tape.Backward(y.Multiply(y).Mean());
             }
             foreach (var (name, parameter) in form.NamedParameters().Where(p => p.Parameter.Trainable))
                 Assert.True(parameter.GradientToDoubleArray().All(double.IsFinite), $"{method.Name} {name}");

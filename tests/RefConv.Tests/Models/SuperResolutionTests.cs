@@ -89,7 +89,7 @@ public sealed class SuperResolutionTests : DeviceTest
         Assert.Equal((12, 16, 6, 8), (data.Test[0].High.Height, data.Test[0].High.Width, data.Test[0].Low.Height, data.Test[0].Low.Width));
         var few = SuperResolutionData.Open(folder.Path, 2, limit: 3);
         Assert.Equal((2, 1), (few.Train.Count, few.Test.Count));
-        Assert.Contains("at least 2", Assert.Throws<ArgumentException>(() => SuperResolutionData.Open(folder.Path, 2, limit: 1)).Message);
+        Assert.Contains("At least 2 pictures", Assert.Throws<ArgumentException>(() => SuperResolutionData.Open(folder.Path, 2, limit: 1)).Message);
         Assert.Contains("no folder", Assert.Throws<DirectoryNotFoundException>(() => SuperResolutionData.Open(folder.File("gone"), 2)).Message);
         using var empty = new TemporaryFolder();
         Assert.Contains("has 0 PNG pictures", Assert.Throws<FileNotFoundException>(() => SuperResolutionData.Open(empty.Path, 2)).Message);
