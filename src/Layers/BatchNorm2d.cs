@@ -55,9 +55,12 @@ public sealed class BatchNorm2d : Module, INormalization
     /// <param name="residual">Added before the activation; or null.</param>
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual = null)
     {
-        if (Training && !x.IsSymbolic) x.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
+        if (Training && !x.IsSymbolic) CountBatch();
         return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, residual, Name);
     }
+
+    /// <summary>One batch more has moved the running statistics.</summary>
+    internal void CountBatch() => Weight.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
 
     /// <inheritdoc/>
     protected override bool IsBuffer(string name) => name is "running_mean" or "running_var" or "num_batches_tracked";

@@ -12,6 +12,9 @@ public static class Reparameterizations
         ["cwn"] = CwnMethod.FromOptions,
         ["own"] = OwnMethod.FromOptions,
         ["clb"] = ClbMethod.FromOptions,
+        ["acb"] = AcbMethod.FromOptions,
+        ["repvgg"] = RepVggMethod.FromOptions,
+        ["dbb"] = DbbMethod.FromOptions,
     };
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>

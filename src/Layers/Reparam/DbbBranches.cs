@@ -1,0 +1,107 @@
+using RefConv.Kernels;
+
+namespace RefConv.Layers;
+
+/// <summary>1×1, norm, k×k, norm: <c>idconv1</c> or <c>conv1</c>, <c>bn1.bn</c>, <c>conv2</c>, <c>bn2</c>, with the map between them padded as <see cref="PaddedNorm"/> says.</summary>
+internal sealed class PointwiseConvBranch : Branch
+{
+    /// <summary>Makes the branch.</summary>
+    /// <param name="first">1×1, stride 1, without bias: an <see cref="IdentityConv2d"/> or a convolution.</param>
+    /// <param name="firstNorm">Its norm.</param>
+    /// <param name="second">k×k with the block's stride and (zero) padding, without bias.</param>
+    /// <param name="secondNorm">Its norm.</param>
+    public PointwiseConvBranch(Module first, BatchNorm2d firstNorm, Conv2d second, BatchNorm2d secondNorm)
+    {
+        Add(first is IdentityConv2d ? "idconv1" : "conv1", first);
+        Add("bn1", new PaddedNorm(firstNorm));
+        Add("conv2", second);
+        Add("bn2", secondNorm);
+    }
+
+    /// <summary>The last norm.</summary>
+    public BatchNorm2d Norm => (BatchNorm2d)Child("bn2");
+
+    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    {
+        var border = (PaddedNorm)Child("bn1");
+        var a = ((IConvolution)First).Forward(x, moments: border.Norm.Training);
+        var map = border.Forward(a);
+        Tape.Current.Release(a);
+        var y = border.ThenConv((Conv2d)Child("conv2"), Norm, map, activation, sum);
+        Tape.Current.Release(map);
+        return y;
+    }
+
+    public override Kernel ToKernel() => KernelAlgebra.Then(
+        KernelAlgebra.Fold(Branches.KernelOf(First), ((PaddedNorm)Child("bn1")).Norm),
+        KernelAlgebra.Fold(Kernel.Of((Conv2d)Child("conv2")), Norm), borderIsBias: true);
+
+    private Module First => Children.First().Value;
+}
+
+/// <summary>1×1, norm, average over windows, norm: <c>conv</c>, <c>bn.bn</c>, <c>avgbn</c>, with the map between them padded as <see cref="PaddedNorm"/> says.</summary>
+internal sealed class PointwiseAverageBranch : Branch
+{
+    private readonly int _size, _stride;
+
+    /// <summary>Makes the branch.</summary>
+    /// <param name="conv">1×1, stride 1, without bias.</param>
+    /// <param name="norm">Its norm.</param>
+    /// <param name="size">Rows and columns of the window: odd.</param>
+    /// <param name="stride">The block's stride.</param>
+    /// <param name="averageNorm">The norm behind the pool.</param>
+    public PointwiseAverageBranch(Conv2d conv, BatchNorm2d norm, int size, int stride, BatchNorm2d averageNorm)
+    {
+        (_size, _stride) = (size, stride);
+        Add("conv", conv);
+        Add("bn", new PaddedNorm(norm));
+        Add("avgbn", averageNorm);
+    }
+
+    /// <summary>The last norm.</summary>
+    public BatchNorm2d Norm => (BatchNorm2d)Child("avgbn");
+
+    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    {
+        var (tape, border) = (Tape.Current, (PaddedNorm)Child("bn"));
+        var a = ((Conv2d)Child("conv")).Forward(x, moments: border.Norm.Training);
+        var map = border.Forward(a);
+        tape.Release(a);
+        var pooled = map.AvgPool2d(_size, _stride, _size / 2, name: Name);
+        tape.Release(map);
+        var y = border.ThenNorm(Norm, pooled, activation, sum);
+        tape.Release(pooled);
+        return y;
+    }
+
+    public override Kernel ToKernel()
+    {
+        var conv = (Conv2d)Child("conv");
+        var average = KernelAlgebra.Average(conv.OutChannels, _size, _size, conv.Options.Groups);
+        return KernelAlgebra.Then(KernelAlgebra.Fold(Kernel.Of(conv), ((PaddedNorm)Child("bn")).Norm), KernelAlgebra.Fold(average, Norm), borderIsBias: true);
+    }
+}
+
+/// <summary>Average over windows, norm: <c>avgbn</c>. The depthwise form, in which a 1×1 convolution would be a factor a channel, which the norm has.</summary>
+internal sealed class AverageBranch : Branch
+{
+    private readonly int _size, _stride;
+
+    public AverageBranch(int size, int stride, BatchNorm2d averageNorm)
+    {
+        (_size, _stride) = (size, stride);
+        Add("avgbn", averageNorm);
+    }
+
+    public BatchNorm2d Norm => (BatchNorm2d)Child("avgbn");
+
+    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    {
+        var pooled = x.AvgPool2d(_size, _stride, _size / 2, name: Name);
+        var y = Norm.Forward(pooled, activation, sum);
+        Tape.Current.Release(pooled);
+        return y;
+    }
+
+    public override Kernel ToKernel() => KernelAlgebra.Fold(KernelAlgebra.Average(Norm.Channels, _size, _size, Norm.Channels), Norm);
+}
