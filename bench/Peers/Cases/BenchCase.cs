@@ -25,7 +25,7 @@ internal abstract record BenchCase(string Name, string Class, string Op, int Bat
 internal sealed record CaseClass(string Name, string Cases, string? Peer, string Description)
 {
     public const string Dense = "dense", Pointwise = "pointwise", Winograd = "winograd", DepthwiseForwardInput = "depthwise_forward_input",
-        DepthwiseWeight = "depthwise_weight", Grouped = "grouped", Train = "train", TrainSmall = "train_small", Infer = "infer", Refocus = "refocus",
+        DepthwiseWeight = "depthwise_weight", Grouped = "grouped", Train = "train", TrainSmall = "train_small", TrainBlocks = "train_blocks", Infer = "infer", Refocus = "refocus",
         Memory = "memory", MemorySaved = "memory_saved", StartUp = "startup";
 
     /// <summary>Names of the peers as they appear in the results.</summary>
@@ -42,6 +42,7 @@ internal sealed record CaseClass(string Name, string Cases, string? Peer, string
         new(Grouped, Grouped, null, "k×k convolutions of several groups, all three directions"),
         new(Train, Train, null, "whole training steps"),
         new(TrainSmall, TrainSmall, null, "more training steps, outside the mean of train"),
+        new(TrainBlocks, TrainBlocks, null, "whole training steps of networks with branch blocks (RepVGG, ACB, DBB)"),
         new(Infer, Infer, null, "inference (both peers)"),
         new(Of(Infer, OnnxRuntime), Infer, OnnxRuntime, "inference beside ONNX Runtime"),
         new(Of(Infer, PyTorch), Infer, PyTorch, "inference beside PyTorch"),

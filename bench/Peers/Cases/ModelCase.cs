@@ -38,8 +38,11 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
     /// <summary>Our side trains with <see cref="Tape.SavesMemory"/>.</summary>
     public bool SavesMemory { get; init; }
 
+    /// <summary>The form that trains: <see cref="Plain"/>, or a method that the worker knows too.</summary>
+    public string Form { get; init; } = Plain;
+
     /// <summary>The forms to time.</summary>
-    public IReadOnlyList<string> Forms => Work == Work.Refocus ? [Plain, RefConv] : [Plain];
+    public IReadOnlyList<string> Forms => Work == Work.Refocus ? [Plain, RefConv] : [Form];
 
     /// <summary>A training step is what runs.</summary>
     public bool Trains => Work is Work.Train or Work.Refocus or Work.Memory;
@@ -73,6 +76,8 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
         foreach (var row in s_training) yield return row;
         yield return new("train.mobilenet_v1_x0.25.32.b64", CaseClass.TrainSmall, Work.Train, Small("mobilenet_v1", 0.25), 64);
         yield return new("train.resnet18.32.b64", CaseClass.TrainSmall, Work.Train, Small("resnet18"), 64);
+        foreach (string method in (string[])["repvgg", "acb", "dbb"])
+            yield return new($"train.{method}.resnet18.32.b64", CaseClass.TrainBlocks, Work.Train, Small("resnet18"), 64) { Form = method };
         foreach (string name in s_large)
         foreach (int batch in (int[])[1, 16])
             yield return new($"infer.{name}.224.b{batch}", CaseClass.Infer, Work.Infer, Large(name), batch);

@@ -40,8 +40,8 @@ internal sealed class OwnModel : IDisposable
     {
         _case = row;
         var plain = Zoo.Create(row.Spec, new Initializer(device, Seed));
-        _model = form == ModelCase.RefConv ? plain.Expand(new RefConvMethod(), seed: Seed) : plain;
-        if (form == ModelCase.RefConv) plain.Dispose();
+        _model = form == ModelCase.Plain ? plain : plain.Expand(Reparameterizations.Create(form), seed: Seed);
+        if (form != ModelCase.Plain) plain.Dispose();
         var shape = _model.InputShape(row.Batch);
         var random = new RandomStream(Seed, ulong.MaxValue);
         _images = [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (float)random.NextNormal())];

@@ -85,7 +85,7 @@ internal sealed class WorkerScripts : IDisposable
 
     public WorkerScripts()
     {
-        foreach (string name in (string[])["torch_worker.py", "torch_models.py", "pillow_worker.py", "ort_worker.js"])
+        foreach (string name in (string[])["torch_worker.py", "torch_models.py", "torch_blocks.py", "pillow_worker.py", "ort_worker.js"])
         {
             using var from = typeof(WorkerScripts).Assembly.GetManifestResourceStream(name)!;
             using var to = File.Create(Path.Combine(_folder, name));

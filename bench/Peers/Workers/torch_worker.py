@@ -57,6 +57,7 @@ try:
     import torch.nn as nn
     import torch.nn.functional as F
     import torchvision
+    from torch_blocks import BLOCKS, to_blocks
     from torch_models import ARCHITECTURES, to_refconv
 except ImportError as e:
     answer(error=str(e))
@@ -107,6 +108,8 @@ class Contender:
         net = ARCHITECTURES[q["architecture"]](q["classes"], q["width"], q["small"])
         if q["form"] == "refconv":
             net = to_refconv(net)
+        elif q["form"] in BLOCKS:
+            net = to_blocks(net, q["form"])
         net.load_state_dict(self.state)
         return net.train(q["work"] == "train").to(memory_format=memory)
 

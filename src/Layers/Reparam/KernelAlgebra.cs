@@ -235,6 +235,37 @@ public static class KernelAlgebra
             [.. kernels.SelectMany(k => k.Weight)], [.. kernels.SelectMany(k => k.Bias)]);
     }
 
+    /// <summary>
+    /// Refocusing (RefConv): the kernel W seen as one picture of D = out·in/g channels, its planes in order, plus a convolution over that picture whose groups are
+    /// runs of g neighbouring planes: W'[d] = W[d] + Σ_{j&lt;g} map[d,j] ∗ W[d/g·g + j], padded to the same size.
+    /// </summary>
+    /// <param name="kernel">The basis W.</param>
+    /// <param name="map">[D, g, mapK, mapK]</param>
+    /// <param name="mapK">Odd, and no larger than the kernel.</param>
+    /// <param name="shortcut">With W itself; without, the second term alone.</param>
+    /// <exception cref="ArgumentException">An even or too large map, or one of another length.</exception>
+    public static Kernel Refocus(Kernel kernel, double[] map, int mapK, bool shortcut = true)
+    {
+        var (h, w, g, p) = (kernel.Height, kernel.Width, kernel.Groups, mapK / 2);
+        if (mapK < 1 || mapK % 2 == 0 || mapK > Math.Min(h, w))
+            throw new ArgumentException($"The refocusing map must have an odd size of at most {Math.Min(h, w)}, so that the kernel keeps its size; it is {mapK}.");
+        int planes = kernel.Out * kernel.GroupIn;
+        if (map.Length != planes * g * mapK * mapK) throw new ArgumentException($"{map.Length} refocus weights were given, {kernel} with a map of {mapK}×{mapK} has {planes * g * mapK * mapK}.");
+        var result = kernel with { Weight = shortcut ? [.. kernel.Weight] : new double[kernel.Weight.Length], Bias = [.. kernel.Bias] };
+        for (int d = 0; d < planes; d++)
+            for (int j = 0; j < g; j++)
+            {
+                var source = kernel.Weight.AsSpan(((d / g * g) + j) * kernel.Area, kernel.Area);
+                var target = result.Weight.AsSpan(d * kernel.Area, kernel.Area);
+                var taps = map.AsSpan(((d * g) + j) * mapK * mapK, mapK * mapK);
+                for (int y = 0; y < h; y++)
+                    for (int x = 0; x < w; x++)
+                        for (int u = Math.Max(0, p - y); u < Math.Min(mapK, h + p - y); u++)
+                            for (int v = Math.Max(0, p - x); v < Math.Min(mapK, w + p - x); v++) target[(y * w) + x] += taps[(u * mapK) + v] * source[((y + u - p) * w) + x + v - p];
+            }
+        return result;
+    }
+
     private static void CheckGroups(int channels, int groups)
     {
         if (groups < 1 || channels % groups != 0) throw new ArgumentException($"groups={groups} must divide the {channels} channels.");
