@@ -73,7 +73,7 @@ internal sealed class PlanBuilder
             throw new InvalidOperationException($"Batch norm '{norm.Name}' is in training mode, where the result depends on the batch. Call Eval() on the model first.");
         if (Open(norm.Input) is not { } conv || (norm.ResidualInput is { } skip && !IsBefore(skip, conv)))
         {
-            Add(new OpStep(norm));
+            Add(new NormStep(norm));
             return;
         }
         var (scale, shift) = norm.AsAffine();

@@ -30,11 +30,43 @@ internal sealed class OpStep(Op op) : PlanStep
 
     public override Tensor Output => op.Output;
 
-    public override Tensor? MayOverwrite => op is ActivationOp or AddOp or BatchNorm2dOp or PReLUOp ? Reads.First() : null;
+    public override Tensor? MayOverwrite => op is ActivationOp or AddOp or PReLUOp ? Reads.First() : null;
 
     public override void Run(IKernels kernels) => op.Execute();
 
     public override string ToString() => op.ToString();
+}
+
+/// <summary>A batch norm that could not be folded, with its constants as they are now: some of them may be results that end with the recording.</summary>
+internal sealed class NormStep : PlanStep
+{
+    private readonly BatchNorm2dOp _op;
+    private readonly DeviceBuffer _constants;
+
+    public NormStep(BatchNorm2dOp op)
+    {
+        _op = op;
+        int c = op.Geometry.C;
+        _constants = op.Input.Device.Rent(4L * c);
+        for (int i = 0; i < 4; i++) op.Input.Device.Write(_constants.View.Slice(i * c, c), op.Inputs[i + 1].ToDoubleArray());
+    }
+
+    public override IEnumerable<Tensor> Reads => _op.Inputs.Where(i => i.IsSymbolic);
+
+    public override Tensor Output => _op.Output;
+
+    public override Tensor? MayOverwrite => Reads.First();
+
+    public override long WeightBytes => _constants.Length * sizeof(float);
+
+    public override void Run(IKernels kernels) => kernels.BatchNormInference(
+        _op.Geometry, _op.Input.Data, Constant(0), Constant(1), Constant(2), Constant(3), _op.ResidualInput?.Data ?? default, Output.Data);
+
+    public override void Dispose() => _constants.Dispose();
+
+    public override string ToString() => _op.ToString();
+
+    private BufferView Constant(int i) => _constants.View.Slice(i * _op.Geometry.C, _op.Geometry.C);
 }
 
 /// <summary>A convolution or linear layer with all that was fused into it.</summary>
