@@ -9,6 +9,7 @@ public static class CaseTables
         .. ActivationCases.All,
         .. AdamStepCases.All,
         .. BatchNormCases.All,
+        .. BatchNormSumCases.All,
         .. ChannelsCases.All,
         .. Conv2dCases.All,
         .. DepthwiseCases.All,

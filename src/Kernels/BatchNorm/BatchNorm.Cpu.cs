@@ -10,26 +10,31 @@ internal sealed unsafe partial class CpuKernels
     public void BatchNormTraining(in BatchNormGeometry g, BufferView x, BufferView moments, BufferView gamma, BufferView beta, BufferView runningMean,
         BufferView runningVar, double momentum, BufferView mean, BufferView invStd, BufferView residual, BufferView y)
     {
-        float* means = P(mean), inverses = P(invStd), gammas = P(gamma), betas = P(beta), rMean = P(runningMean), rVar = P(runningVar), known = P(moments);
-        double rows = g.Rows, epsilon = g.Epsilon;
-        int channels = g.C;
         using var constants = _device.Scratch(3L * g.C);
         var affine = new ChannelAffine(constants.Pointer, g.C);
-        using var sums = known == null ? SumColumns(new Moments(P(x)), 1, g.Rows, g.C) : default;
+        Statistics(g, P(x), P(moments), P(runningMean), P(runningVar), momentum, P(mean), P(invStd), P(gamma), P(beta), affine);
+        Normalise(g, P(x), affine, P(residual), P(y), backwards: moments.IsEmpty);
+    }
+
+    /// <summary>Finds (or takes) the moments, moves the running statistics, and says what becomes of every channel.</summary>
+    private void Statistics(in BatchNormGeometry g, float* x, float* known, float* runningMean, float* runningVar, double momentum, float* mean, float* invStd,
+        float* gamma, float* beta, ChannelAffine affine)
+    {
+        double rows = g.Rows, epsilon = g.Epsilon;
+        using var sums = known == null ? SumColumns(new Moments(x), 1, g.Rows, g.C) : default;
         for (int c = 0; c < g.C; c++)
         {
             double mu, variance;
-            if (known != null) (mu, variance) = (known[c], known[channels + c]);
+            if (known != null) (mu, variance) = (known[c], known[g.C + c]);
             else (mu, variance) = MeanAndVarianceOf(sums, c, rows);
             double inverse = 1 / Math.Sqrt(variance + epsilon);
-            means[c] = (float)mu;
-            inverses[c] = (float)inverse;
-            affine.Set(c, mu, inverse * gammas[c], betas[c]);
+            mean[c] = (float)mu;
+            invStd[c] = (float)inverse;
+            affine.Set(c, mu, inverse * gamma[c], beta[c]);
             // One row has no unbiased variance (0/0); its 0 stays 0.
-            if (rMean != null) rMean[c] = (float)(((1 - momentum) * rMean[c]) + (momentum * mu));
-            if (rVar != null) rVar[c] = (float)(((1 - momentum) * rVar[c]) + (momentum * variance * rows / Math.Max(1, rows - 1)));
+            if (runningMean != null) runningMean[c] = (float)(((1 - momentum) * runningMean[c]) + (momentum * mu));
+            if (runningVar != null) runningVar[c] = (float)(((1 - momentum) * runningVar[c]) + (momentum * variance * rows / Math.Max(1, rows - 1)));
         }
-        Normalise(g, P(x), affine, P(residual), P(y), backwards: known == null);
     }
 
     public void BatchNormInference(in BatchNormGeometry g, BufferView x, BufferView gamma, BufferView beta,

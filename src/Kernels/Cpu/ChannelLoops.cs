@@ -85,7 +85,7 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>Adds rows [row, last) of channels [c, end) to double sums, a group of rows at a time.</summary>
     private static void SumRows<K>(in K k, long row, long last, int c, int end, double* sums, int stride) where K : struct, IColumnSum
     {
-        float* group = stackalloc float[3 * GroupStride]; // [sums, and the pivots][sets][channels]
+        float* group = stackalloc float[Math.Max(3, k.Sums) * GroupStride]; // [sums, and the pivots][sets][channels]
         // An addition to memory waits for the one before it. Where there are few channels, rows take turns in two or four sets of sums.
         int channels = end - c, sets = channels <= 32 ? 4 : channels <= 96 ? 2 : 1, set = channels + 16;
         float* map = k.Pivots;

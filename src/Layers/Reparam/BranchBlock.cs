@@ -2,14 +2,25 @@ using RefConv.Kernels;
 
 namespace RefConv.Layers;
 
-/// <summary>One of the parallel computations of a <see cref="BranchBlock"/>: linear in evaluation, and ending in a batch norm.</summary>
+/// <summary>One of the parallel computations of a <see cref="BranchBlock"/>: linear in evaluation, and ending in a norm.</summary>
 internal interface IBranch
 {
+    /// <summary>The norm that it ends in: a <see cref="BatchNorm2d"/>, or what another method put there.</summary>
+    Module LastNorm { get; }
+
+    /// <summary>What the last norm reads.</summary>
+    Tensor BeforeNorm(Tensor x);
+
     /// <summary>act(branch(x) + sum)</summary>
     /// <param name="x">[n, h, w, in]</param>
     /// <param name="activation">Identity, ReLU or ReLU6.</param>
     /// <param name="sum">What other branches gave, added in the last norm's pass; or null.</param>
     Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum);
+
+    /// <summary>Called after somebody else computed the last norm in training.</summary>
+    void AfterNorm()
+    {
+    }
 
     /// <summary>The one kernel that computes the same in evaluation, of the branch's own size.</summary>
     Kernel ToKernel();
@@ -20,8 +31,8 @@ internal interface IBranch
 /// branch is one convolution, and convolutions on one input add, so that one remains: <see cref="Merge"/>.
 /// </summary>
 /// <remarks>
-/// There are no additions: each branch's last batch norm adds the sum so far in its own pass, and the last one also the activation. In the
-/// backward pass a sum's gradient is every summand's, so its memory is handed from norm to norm.
+/// There are no additions. In training the last norms of all branches, their sum, the residual and the activation are one operation, which reads every
+/// map once and writes one (<see cref="BatchNormSumOp"/>); elsewhere each branch's last norm adds the sum so far in its own pass.
 /// </remarks>
 public abstract class BranchBlock : Module, IReparameterized, INormalizedConvolution
 {
@@ -45,6 +56,8 @@ public abstract class BranchBlock : Module, IReparameterized, INormalizedConvolu
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual)
     {
         var branches = Parts;
+        if (Tape.Current.Differentiates && ConvNorm.CanFuse(activation) && branches.All(b => b.LastNorm is BatchNorm2d { Training: true }))
+            return Together(branches, x, activation, residual);
         var sum = residual;
         for (int i = 0; i < branches.Count; i++)
         {
@@ -53,6 +66,20 @@ public abstract class BranchBlock : Module, IReparameterized, INormalizedConvolu
             sum = next;
         }
         return sum!;
+    }
+
+    private Tensor Together(IReadOnlyList<IBranch> branches, Tensor x, ActivationKind activation, Tensor? residual)
+    {
+        var terms = new NormTerm[branches.Count];
+        for (int i = 0; i < terms.Length; i++)
+        {
+            var norm = (BatchNorm2d)branches[i].LastNorm;
+            terms[i] = new NormTerm(branches[i].BeforeNorm(x), norm.Weight, norm.Bias, norm.RunningMean, norm.RunningVar, norm.Momentum, norm.Eps);
+            norm.CountBatch();
+        }
+        var y = TensorOps.BatchNormSum(terms, activation, residual, Name);
+        foreach (var branch in branches) branch.AfterNorm();
+        return y;
     }
 
     /// <summary>The kernel of the whole block: every branch's placed in the block's size, and added.</summary>
@@ -149,6 +176,10 @@ internal static class Branches
 /// <param name="Norm">The norm.</param>
 internal sealed record ConvNormPair(Module Conv, Module Norm) : IBranch
 {
+    public Module LastNorm => Norm;
+
+    public Tensor BeforeNorm(Tensor x) => Conv is IConvolution conv ? conv.Forward(x, moments: true) : Conv.Forward(x);
+
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum) => ConvNorm.Forward(Conv, Norm, x, activation, sum);
 
     public Kernel ToKernel()
@@ -163,6 +194,10 @@ internal sealed record ConvNormPair(Module Conv, Module Norm) : IBranch
 /// <param name="Groups">Groups of the block's kernel.</param>
 internal sealed record NormBranch(BatchNorm2d Norm, int Groups) : IBranch
 {
+    public Module LastNorm => Norm;
+
+    public Tensor BeforeNorm(Tensor x) => x;
+
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum) => Norm.Forward(x, activation, sum);
 
     public Kernel ToKernel() => KernelAlgebra.Fold(KernelAlgebra.Identity(Norm.Channels, 1, 1, Groups), Norm);
@@ -173,7 +208,21 @@ internal abstract class Branch : Module, IBranch
 {
     public sealed override Tensor Forward(Tensor x) => Forward(x, ActivationKind.Identity, null);
 
-    public abstract Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum);
+    public abstract Module LastNorm { get; }
+
+    public abstract Tensor BeforeNorm(Tensor x);
+
+    public virtual Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    {
+        var map = BeforeNorm(x);
+        var y = ((BatchNorm2d)LastNorm).Forward(map, activation, sum);
+        Tape.Current.Release(map);
+        return y;
+    }
+
+    public virtual void AfterNorm()
+    {
+    }
 
     public abstract Kernel ToKernel();
 }
@@ -187,7 +236,9 @@ internal sealed class ConvNormBranch : Branch
         Add("bn", norm);
     }
 
-    public BatchNorm2d Norm => (BatchNorm2d)Child("bn");
+    public override Module LastNorm => Child("bn");
+
+    public override Tensor BeforeNorm(Tensor x) => Pair.BeforeNorm(x);
 
     public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum) => Pair.Forward(x, activation, sum);
 

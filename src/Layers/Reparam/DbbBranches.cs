@@ -18,23 +18,22 @@ internal sealed class PointwiseConvBranch : Branch
         Add("bn2", secondNorm);
     }
 
-    /// <summary>The last norm.</summary>
-    public BatchNorm2d Norm => (BatchNorm2d)Child("bn2");
+    public override Module LastNorm => Child("bn2");
 
-    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    public override Tensor BeforeNorm(Tensor x)
     {
-        var border = (PaddedNorm)Child("bn1");
+        var (tape, border) = (Tape.Current, (PaddedNorm)Child("bn1"));
         var a = ((IConvolution)First).Forward(x, moments: border.Norm.Training);
         var map = border.Forward(a);
-        Tape.Current.Release(a);
-        var y = border.ThenConv((Conv2d)Child("conv2"), Norm, map, activation, sum);
-        Tape.Current.Release(map);
+        tape.Release(a);
+        var y = border.ThenConv((Conv2d)Child("conv2"), map, isNormalised: LastNorm.Training);
+        tape.Release(map);
         return y;
     }
 
     public override Kernel ToKernel() => KernelAlgebra.Then(
         KernelAlgebra.Fold(Branches.KernelOf(First), ((PaddedNorm)Child("bn1")).Norm),
-        KernelAlgebra.Fold(Kernel.Of((Conv2d)Child("conv2")), Norm), borderIsBias: true);
+        KernelAlgebra.Fold(Kernel.Of((Conv2d)Child("conv2")), (BatchNorm2d)LastNorm), borderIsBias: true);
 
     private Module First => Children.First().Value;
 }
@@ -58,10 +57,9 @@ internal sealed class PointwiseAverageBranch : Branch
         Add("avgbn", averageNorm);
     }
 
-    /// <summary>The last norm.</summary>
-    public BatchNorm2d Norm => (BatchNorm2d)Child("avgbn");
+    public override Module LastNorm => Child("avgbn");
 
-    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    public override Tensor BeforeNorm(Tensor x)
     {
         var (tape, border) = (Tape.Current, (PaddedNorm)Child("bn"));
         var a = ((Conv2d)Child("conv")).Forward(x, moments: border.Norm.Training);
@@ -69,16 +67,24 @@ internal sealed class PointwiseAverageBranch : Branch
         tape.Release(a);
         var pooled = map.AvgPool2d(_size, _stride, _size / 2, name: Name);
         tape.Release(map);
-        var y = border.ThenNorm(Norm, pooled, activation, sum);
-        tape.Release(pooled);
+        return pooled;
+    }
+
+    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    {
+        var pooled = BeforeNorm(x);
+        var y = ((PaddedNorm)Child("bn")).ThenNorm((BatchNorm2d)LastNorm, pooled, activation, sum);
+        Tape.Current.Release(pooled);
         return y;
     }
+
+    public override void AfterNorm() => ((PaddedNorm)Child("bn")).MoveMean((BatchNorm2d)LastNorm);
 
     public override Kernel ToKernel()
     {
         var conv = (Conv2d)Child("conv");
         var average = KernelAlgebra.Average(conv.OutChannels, _size, _size, conv.Options.Groups);
-        return KernelAlgebra.Then(KernelAlgebra.Fold(Kernel.Of(conv), ((PaddedNorm)Child("bn")).Norm), KernelAlgebra.Fold(average, Norm), borderIsBias: true);
+        return KernelAlgebra.Then(KernelAlgebra.Fold(Kernel.Of(conv), ((PaddedNorm)Child("bn")).Norm), KernelAlgebra.Fold(average, (BatchNorm2d)LastNorm), borderIsBias: true);
     }
 }
 
@@ -93,15 +99,13 @@ internal sealed class AverageBranch : Branch
         Add("avgbn", averageNorm);
     }
 
-    public BatchNorm2d Norm => (BatchNorm2d)Child("avgbn");
+    public override Module LastNorm => Child("avgbn");
 
-    public override Tensor Forward(Tensor x, ActivationKind activation, Tensor? sum)
+    public override Tensor BeforeNorm(Tensor x) => x.AvgPool2d(_size, _stride, _size / 2, name: Name);
+
+    public override Kernel ToKernel()
     {
-        var pooled = x.AvgPool2d(_size, _stride, _size / 2, name: Name);
-        var y = Norm.Forward(pooled, activation, sum);
-        Tape.Current.Release(pooled);
-        return y;
+        var norm = (BatchNorm2d)LastNorm;
+        return KernelAlgebra.Fold(KernelAlgebra.Average(norm.Channels, _size, _size, norm.Channels), norm);
     }
-
-    public override Kernel ToKernel() => KernelAlgebra.Fold(KernelAlgebra.Average(Norm.Channels, _size, _size, Norm.Channels), Norm);
 }

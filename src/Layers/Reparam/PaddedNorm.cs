@@ -28,21 +28,18 @@ internal sealed class PaddedNorm : Module
         return x.BatchNorm2d(norm.Weight, shift, norm.RunningMean, norm.RunningVar, norm.Training, momentum: 0, norm.Eps, name: norm.Name);
     }
 
-    /// <summary>act(norm(conv(padded map)) + sum)</summary>
+    /// <summary>conv(padded map)</summary>
     /// <param name="conv">With zero padding.</param>
-    /// <param name="norm">The norm behind it.</param>
     /// <param name="map">What <see cref="Forward"/> gave.</param>
-    /// <param name="activation">Identity, ReLU or ReLU6.</param>
-    /// <param name="sum">Added before it; or null.</param>
-    public Tensor ThenConv(Conv2d conv, BatchNorm2d norm, Tensor map, ActivationKind activation, Tensor? sum)
+    /// <param name="isNormalised">
+    /// A norm in training reads the result. It subtracts every constant again, so its input's gradient adds up to 0 a channel, and the kernel gets none
+    /// through the constant that the border adds.
+    /// </param>
+    public Tensor ThenConv(Conv2d conv, Tensor map, bool isNormalised)
     {
-        // A norm in training subtracts every constant again, so its input's gradient adds up to 0 and the kernel gets none through the constant.
-        var kernel = norm.Training ? Constant(conv.Weight) : conv.Weight;
+        var kernel = isNormalised ? Constant(conv.Weight) : conv.Weight;
         var full = Border(conv.KernelSize.H, conv.KernelSize.W).Conv2d(kernel, null, new Conv2dOptions(conv.Options.Groups), name: conv.Name);
-        var y = map.Conv2d(conv.Weight, full.Reshape(new Shape(conv.OutChannels)), conv.Options, moments: norm.Training, conv.Name);
-        var z = norm.Forward(y, activation, sum);
-        Tape.Current.Release(y);
-        return z;
+        return map.Conv2d(conv.Weight, full.Reshape(new Shape(conv.OutChannels)), conv.Options, moments: isNormalised, conv.Name);
     }
 
     /// <summary>act(norm(average(padded map)) + sum)</summary>
@@ -52,17 +49,20 @@ internal sealed class PaddedNorm : Module
     /// <param name="sum">Added before it; or null.</param>
     public Tensor ThenNorm(BatchNorm2d norm, Tensor pooled, ActivationKind activation, Tensor? sum)
     {
-        // The average of a window full of v is v. norm(x + v) is a norm of x whose mean is smaller by v; in training only the running mean sees it.
-        var v = Border(1, 1).Reshape(norm.RunningMean.Shape);
         if (norm.Training)
         {
             var y = norm.Forward(pooled, activation, sum);
-            if (!pooled.IsSymbolic) v.Device.Kernels.Scale(v.Data, norm.RunningMean.Data, norm.Momentum, accumulate: true);
+            if (!pooled.IsSymbolic) MoveMean(norm);
             return y;
         }
-        var mean = Constant(norm.RunningMean).Add(Negative(v), Name);
+        // The average of a window full of v is v, and norm(x + v) is a norm of x whose mean is smaller by v.
+        var mean = Constant(norm.RunningMean).Add(Negative(Border(1, 1).Reshape(norm.RunningMean.Shape)), Name);
         return pooled.BatchNorm2d(norm.Weight, norm.Bias, mean, norm.RunningVar, training: false, norm.Momentum, norm.Eps, activation, sum, norm.Name);
     }
+
+    /// <summary>Moves the running mean of a norm behind a pool, which in training has seen the averages without v.</summary>
+    public void MoveMean(BatchNorm2d norm) =>
+        norm.RunningMean.Device.Kernels.Scale(Border(1, 1).Data, norm.RunningMean.Data, norm.Momentum, accumulate: true);
 
     /// <summary>[1, height, width, channels]: v at every pixel.</summary>
     private Tensor Border(int height, int width)

@@ -55,6 +55,10 @@ public static class TensorOps
     /// <exception cref="ShapeException">Not one slope for every channel.</exception>
     public static Tensor PReLU(this Tensor x, Tensor weight, string? name = null) => new PReLUOp(x, weight, name).Run();
 
+    /// <summary>act(Σ norms + residual), every norm by its batch's statistics: one operation instead of one a norm.</summary>
+    internal static Tensor BatchNormSum(NormTerm[] terms, ActivationKind activation = ActivationKind.Identity, Tensor? residual = null, string? name = null) =>
+        new BatchNormSumOp(terms, activation, residual, name).Run();
+
     /// <summary>An activation function on every element.</summary>
     public static Tensor Activation(this Tensor x, ActivationKind function, string? name = null) => new ActivationOp(x, function, name).Run();
 

@@ -54,6 +54,20 @@ public sealed class Gradients : DeviceTest
                 yield return new(typeof(BatchNorm2dOp), $"known moments {activation}", [new(2, 3, 2, 5), new(4), new(4), new(1, 1, 5, 4)],
                     t => Norm([t[0].Conv2d(t[3], null, new Conv2dOptions(), moments: true), t[1], t[2]], training: true, activation));
             }
+            foreach (var activation in new[] { ActivationKind.Identity, ActivationKind.ReLU, ActivationKind.ReLU6 })
+            {
+                Shape small = new(2, 3, 2, 4), c = new(4);
+                yield return new(typeof(BatchNormSumOp), $"three {activation}", [small, c, c, small, c, c, small, c, c], t => NormSum(t, 3, activation));
+                yield return new(typeof(BatchNormSumOp), $"six on two maps, residual {activation}", [small, c, c, small, c, c, small],
+                    t => NormSum([t[0], t[1], t[2], t[3], t[4], t[5], t[0], t[4], t[5], t[3], t[1], t[2], t[0], t[1], t[5], t[0], t[4], t[2]], 6, activation, t[6]));
+                yield return new(typeof(BatchNormSumOp), $"known moments, the residual is read twice {activation}", [new(2, 3, 2, 5), c, c, new(1, 1, 5, 4), c, c],
+                    t =>
+                    {
+                        var map = t[0].Conv2d(t[3], null, new Conv2dOptions(), moments: true);
+                        var residual = map.Activation(ActivationKind.Sigmoid);
+                        return NormSum([map, t[1], t[2], residual, t[4], t[5]], 2, activation, residual).Add(residual);
+                    });
+            }
             foreach (var kind in Enum.GetValues<ActivationKind>())
                 yield return new(typeof(ActivationOp), $"{kind}", [new(3, 11)], t => t[0].Activation(kind));
             yield return new(typeof(AddOp), "two", [new(2, 3), new(2, 3)], t => t[0].Add(t[1]));
@@ -195,6 +209,14 @@ public sealed class Gradients : DeviceTest
         using var mean = Normal(t[0].Device, t[1].Shape, 7);
         using var variance = Tensor.From(t[0].Device, Normal(t[1].Shape.Count, 8).Select(v => (v * v) + 0.3).ToArray(), t[1].Shape);
         return t[0].BatchNorm2d(t[1], t[2], OnTape(mean), OnTape(variance), training, activation: activation, residual: residual);
+    }
+
+    private static Tensor NormSum(Tensor[] t, int terms, ActivationKind activation, Tensor? residual = null)
+    {
+        using var mean = Normal(t[0].Device, t[1].Shape, 7);
+        using var variance = Tensor.Full(t[0].Device, t[1].Shape, 1);
+        return TensorOps.BatchNormSum([.. Enumerable.Range(0, terms).Select(i =>
+            new NormTerm(t[3 * i], t[(3 * i) + 1], t[(3 * i) + 2], OnTape(mean), OnTape(variance), 0.1, i % 2 == 0 ? 1e-5 : 1e-2))], activation, residual);
     }
 
     private static Tensor ResidualReadTwice(Tensor[] t, bool training, ActivationKind activation)
