@@ -60,6 +60,7 @@ public sealed class RepVgg : Model
 
         public override Tensor Forward(Tensor x)
         {
+            if (Child("rbr_reparam") is INormalizedConvolution form) return form.Forward(x, ActivationKind.ReLU, null); // in its norms' pass
             var y = Child("rbr_reparam").Forward(x);
             return Parts.Next(y, y.Activation(ActivationKind.ReLU, Name));
         }
