@@ -62,6 +62,13 @@ public sealed class BatchNorm2d : Module, INormalization
     /// <summary>One batch more has moved the running statistics.</summary>
     internal void CountBatch() => Weight.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);
 
+    /// <summary>As above, with other values in the place of γ and β: products with factors that are trained as well.</summary>
+    internal Tensor Forward(Tensor x, Tensor weight, Tensor bias, ActivationKind activation, Tensor? residual)
+    {
+        if (Training && !x.IsSymbolic) CountBatch();
+        return x.BatchNorm2d(weight, bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, residual, Name);
+    }
+
     /// <inheritdoc/>
     protected override bool IsBuffer(string name) => name is "running_mean" or "running_var" or "num_batches_tracked";
 }

@@ -21,6 +21,9 @@ public abstract class Module : IDisposable
     /// <summary>Path inside the model: <c>features.0.0</c>; empty for the root.</summary>
     public string Name => _name ??= _parent is not { } parent ? "" : parent.Name.Length == 0 ? _localName : $"{parent.Name}.{_localName}";
 
+    /// <summary>What it is a part of; null for the root.</summary>
+    internal Module? Parent => _parent;
+
     /// <summary>Training mode: batch norms use the batch's statistics, dropout drops. A new module is in training mode, as in PyTorch.</summary>
     public bool Training { get; private set; } = true;
 

@@ -90,12 +90,15 @@ public abstract class Model(ModelSpec spec) : Module
         return expanded;
     }
 
-    /// <summary>The plain model of this architecture that computes the same, and how it was checked; see <see cref="Reparameterization.Merge"/>.</summary>
+    /// <summary>
+    /// The plain model of this architecture that computes the same, and how it was checked; see <see cref="Reparameterization.Merge"/>. Where a method has
+    /// layers that no plain one can stand for, they stay, and <see cref="Forms"/> of the merged model says which.
+    /// </summary>
     public (Model Merged, MergeReport Report) Merge()
     {
         using var probe = Probe();
         var (merged, report) = Reparameterization.Merge(this, probe);
-        merged.Forms = [];
+        merged.Forms = [.. Forms.Where(f => f.Method.Remainder != null).Select(f => f with { Method = f.Method.Remainder! })];
         return (merged, report);
     }
 

@@ -166,6 +166,14 @@ public sealed class Tape : IDisposable
     /// <summary>Makes the tape give this buffer back when it closes.</summary>
     internal void Own(DeviceBuffer buffer) => _owned.Add(buffer);
 
+    /// <summary>A tensor of one value throughout that ends with the tape.</summary>
+    internal Tensor Constant(Device device, Shape shape, double value)
+    {
+        var t = Tensor.Full(device, shape, value);
+        Own(t.Data.Buffer);
+        return t;
+    }
+
     /// <summary>Gives a buffer of this tape back now.</summary>
     internal void GiveBack(DeviceBuffer buffer)
     {

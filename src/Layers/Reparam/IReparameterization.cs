@@ -44,6 +44,9 @@ public interface IReparameterization
 
     /// <summary>As <see cref="Options"/>, for a model whose structure training has changed since it was expanded.</summary>
     JsonObject Describe(Module model) => Options;
+
+    /// <summary>What is left of the method in a model whose training forms were merged: null where that is the plain model.</summary>
+    IReparameterization? Remainder => null;
 }
 
 /// <summary>The training form of a convolution.</summary>
@@ -59,8 +62,18 @@ public interface IReparameterized
 /// <summary>The training form of a batch norm.</summary>
 public interface IReparameterizedNorm
 {
-    /// <summary>The plain batch norm that computes the same in evaluation mode. This module is not changed.</summary>
-    BatchNorm2d Merge();
+    /// <summary>
+    /// What computes the same in evaluation mode: the plain batch norm, or, where the method leaves something (see <see cref="IReparameterization.Remainder"/>),
+    /// that norm with what is left. This module is not changed.
+    /// </summary>
+    Module Merge();
+}
+
+/// <summary>A layer that a method put in and that merging leaves as it is, because no plain layer computes the same.</summary>
+public interface IUnmergeable
+{
+    /// <summary>Why, in words: "its kernels depend on the picture".</summary>
+    string Reason { get; }
 }
 
 /// <summary>A place in a model where a method can act: a convolution and what stands behind it.</summary>
@@ -91,6 +104,9 @@ public sealed record ConvSite(string Name, Module Layer)
 /// <param name="Selects">Takes the place.</param>
 public sealed record LayerPolicy(string Description, Func<ConvSite, bool> Selects)
 {
+    /// <summary>Used instead in a model of which this one selects nothing; or null.</summary>
+    public LayerPolicy? Otherwise { get; init; }
+
     /// <summary>Every convolution with a kernel larger than 1×1.</summary>
     public static LayerPolicy LargerThan1 { get; } = BySize("k > 1", (h, w) => Math.Max(h, w) > 1);
 

@@ -40,6 +40,7 @@ public static class Reparameterization
         if (policy?.Names.FirstOrDefault(n => sites.All(s => s.Name != n)) is { } unknown)
             throw new ArgumentException($"The model has no convolution named '{unknown}'. Its convolutions are {string.Join(", ", sites.Select(s => s.Name))}.");
         List<ConvSite> wanted = [.. sites.Where((policy ?? method.DefaultPolicy).Selects)];
+        if (wanted.Count == 0 && (policy ?? method.DefaultPolicy).Otherwise is { } otherwise) wanted = [.. sites.Where(otherwise.Selects)];
         if (wanted.Count == 0)
             throw new ArgumentException($"No convolution of this model is selected by '{(policy ?? method.DefaultPolicy).Description}', so {method.Name} would change nothing.");
         var suitable = wanted.FindAll(s => method.Refusal(s) == null);
@@ -69,7 +70,7 @@ public static class Reparameterization
         try
         {
             parts = ModelMerge.Apply(merged, probe.Shape);
-            if (parts.Count == 0) throw new InvalidOperationException("Nothing to merge: the model has no re-parameterised layer that can be. Is it merged already?");
+            if (parts.Count == 0) throw new InvalidOperationException(WhyNothing(model));
             merged.Eval();
             var report = Compare(model, merged, parts, probe);
             var worst = report.Layers.FirstOrDefault(l => !(l.RelativeDifference <= (l.Name == "output" ? 10 * tolerance : tolerance)));
@@ -83,6 +84,14 @@ public static class Reparameterization
             merged.Dispose();
             throw;
         }
+    }
+
+    private static string WhyNothing(Module model)
+    {
+        var stays = model.NamedModules().Where(m => m.Module is IUnmergeable).ToArray();
+        return stays.Length == 0
+            ? "Nothing to merge: the model has no re-parameterised layer that can be. Is it merged already?"
+            : $"Nothing to merge: '{stays[0].Name}'{(stays.Length == 1 ? "" : $" and {stays.Length - 1} more")} ({stays[0].Module.GetType().Name}) stay{(stays.Length == 1 ? "s" : "")} as it is, because {((IUnmergeable)stays[0].Module).Reason}. Use the model in this form.";
     }
 
     private static MergeReport Compare(Module model, Module merged, List<MergedPart> parts, Tensor probe)

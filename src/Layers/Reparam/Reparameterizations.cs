@@ -14,6 +14,7 @@ public static class Reparameterizations
         ["clb"] = ClbMethod.FromOptions,
         ["acb"] = AcbMethod.FromOptions,
         ["repvgg"] = RepVggMethod.FromOptions,
+        ["asr"] = AsrMethod.FromOptions,
         ["dbb"] = DbbMethod.FromOptions,
     };
 
