@@ -166,6 +166,9 @@ public sealed class Tape : IDisposable
     /// <summary>Makes the tape give this buffer back when it closes.</summary>
     internal void Own(DeviceBuffer buffer) => _owned.Add(buffer);
 
+    /// <summary>What one layer computes and another one of the same model uses, under the path of the layer that computes it.</summary>
+    internal Dictionary<string, Tensor> Shared { get; } = [];
+
     /// <summary>A tensor of one value throughout that ends with the tape.</summary>
     internal Tensor Constant(Device device, Shape shape, double value)
     {

@@ -8,6 +8,7 @@ public static class CaseTables
     [
         .. ActivationCases.All,
         .. AdamStepCases.All,
+        .. AdaptiveAvgPool2dCases.All,
         .. BatchNormCases.All,
         .. BatchNormSumCases.All,
         .. ChannelsCases.All,
@@ -22,6 +23,7 @@ public static class CaseTables
         .. PReLUCases.All,
         .. ReduceCases.All,
         .. RefocusCases.All,
+        .. RegionConv2dCases.All,
         .. ResampleCases.All,
         .. SgdStepCases.All,
         .. SoftmaxCrossEntropyCases.All,

@@ -76,8 +76,8 @@ public sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
         // The norm's work is done by the form before it. A norm that leaves everything as it is, but for a scale of v, adds and activates in one pass here too.
         var (tape, shape) = (Tape.Current, new Shape(_channels));
         const double Eps = 1e-5;
-        return x.BatchNorm2d(v, tape.Constant(x.Device, shape, 0), tape.Constant(x.Device, shape, 0), tape.Constant(x.Device, shape, 1 - Eps), training: false,
-            eps: Eps, activation: activation, residual: residual, name: Name);
+        var zero = tape.Constant(v.Device, shape, 0);
+        return x.BatchNorm2d(v, v.Multiply(zero, Name), zero, tape.Constant(v.Device, shape, 1 - Eps), training: false, eps: Eps, activation: activation, residual: residual, name: Name);
     }
 
     private static string Key(string name, int unit) => unit == 0 ? name : $"{name}{unit}";

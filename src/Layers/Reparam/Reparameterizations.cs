@@ -16,6 +16,7 @@ public static class Reparameterizations
         ["repvgg"] = RepVggMethod.FromOptions,
         ["asr"] = AsrMethod.FromOptions,
         ["dbb"] = DbbMethod.FromOptions,
+        ["drconv"] = DRConvMethod.FromOptions,
     };
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>

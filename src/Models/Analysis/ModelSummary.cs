@@ -85,7 +85,7 @@ public sealed record ModelSummary(IReadOnlyList<LayerSummary> Layers)
         foreach (var (name, module) in model.NamedModules())
         {
             if (form.Length > 0 && name.StartsWith(form, StringComparison.Ordinal)) continue;
-            bool isForm = module is IReparameterized or IReparameterizedNorm or AbsorbedNorm;
+            bool isForm = module is IReparameterized or IReparameterizedNorm or IUnmergeable or AbsorbedNorm;
             if (isForm) form = name + ".";
             long parameters = module.ParameterCount() - (isForm ? 0 : module.Children.Sum(c => c.Value.ParameterCount()));
             if (parameters == 0 && module is not AbsorbedNorm) continue;

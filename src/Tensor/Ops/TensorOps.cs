@@ -99,6 +99,28 @@ public static class TensorOps
         return new ReduceOp("GlobalAvgPool2d", x, g, new Shape(x.Shape[0], 1, 1, x.Shape[3]), 1.0 / pixels, name).Run();
     }
 
+    /// <summary>Average over height × width bins (PyTorch's AdaptiveAvgPool2d): bins overlap where the map has fewer pixels, or the sizes do not divide.</summary>
+    /// <exception cref="ShapeException">Not a feature map.</exception>
+    public static Tensor AdaptiveAvgPool2d(this Tensor x, int height, int width, string? name = null) => new AdaptiveAvgPool2dOp(x, height, width, name).Run();
+
+    /// <summary>The channel of the largest value of every pixel, [n, h, w, c] to [n, h, w, 1]; of equals the lowest. Gradients end here.</summary>
+    public static Tensor ArgMax(this Tensor x, string? name = null) => new ArgMaxOp(x, name).Run();
+
+    /// <summary>A convolution with kernels of each image's own, one for every region of the image (dynamic region-aware convolution, arXiv 2003.12243).</summary>
+    /// <param name="x">[n, h, w, c]</param>
+    /// <param name="guide">[n, p, q, m]: what the mask was made from. It gets the gradient of a softmax over the regions.</param>
+    /// <param name="mask">[n, p, q, 1]: the region of every pixel of the result, the guide's <see cref="ArgMax"/>.</param>
+    /// <param name="kernels">All kernels, in the order that <see cref="RegionConv2dGeometry.RegionsOutside"/> tells.</param>
+    /// <param name="bias">[k], or null</param>
+    /// <param name="kernelSize">Rows and columns of a kernel.</param>
+    /// <param name="options">Stride, padding, dilation; one group.</param>
+    /// <param name="regionsOutside">See <see cref="RegionConv2dGeometry.RegionsOutside"/>.</param>
+    /// <param name="name">Module, for messages.</param>
+    /// <exception cref="ShapeException">Sizes do not fit, or there are groups.</exception>
+    public static Tensor RegionConv2d(this Tensor x, Tensor guide, Tensor mask, Tensor kernels, Tensor? bias, (int H, int W) kernelSize, Conv2dOptions options,
+        bool regionsOutside = false, string? name = null) =>
+        new RegionConv2dOp(x, guide, mask, kernels, bias, kernelSize, options, regionsOutside, name).Run();
+
     /// <summary>Sum of all elements, shape [1].</summary>
     public static Tensor Sum(this Tensor x) => new ReduceOp("Sum", x, new ReduceGeometry(1, x.Shape.Count, 1), new Shape(1), 1, null).Run();
 

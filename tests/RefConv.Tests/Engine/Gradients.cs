@@ -85,6 +85,18 @@ public sealed class Gradients : DeviceTest
             }
             yield return new(typeof(Pool2dOp), "average 2", [new(1, 4, 4, 2)], t => t[0].AvgPool2d(2, 2));
             yield return new(typeof(Pool2dOp), "maximum", [new(2, 5, 6, 3)], t => t[0].MaxPool2d(3, 2, 1));
+            foreach (var (h, w, p, q) in new[] { (5, 4, 3, 3), (2, 3, 3, 3), (7, 7, 1, 1), (4, 6, 2, 3) })
+                yield return new(typeof(AdaptiveAvgPool2dOp), $"{h}×{w} to {p}×{q}", [new(2, h, w, 3)], t => t[0].AdaptiveAvgPool2d(p, q));
+            yield return new(typeof(AdaptiveAvgPool2dOp), "beside a skip", [map], t => t[0].Add(t[0].AdaptiveAvgPool2d(4, 4)));
+            // Constant but at points that differences do not hit.
+            yield return new(typeof(ArgMaxOp), "adds nothing", [new(2, 3, 2, 4)], t => t[0].SliceChannels(0, 1).Add(t[0].ArgMax()));
+            foreach (bool outside in new[] { false, true })
+            {
+                yield return new(typeof(RegionConv2dOp), $"3×3 stride 2, outside={outside}", [new(2, 5, 4, 3), new(2 * 9 * 4 * 3, 5), new(5)],
+                    t => Regions(t, 4, 3, new Conv2dOptions(2, 1, 1, 1), outside, t[2]));
+                yield return new(typeof(RegionConv2dOp), $"dilation 2, outside={outside}", [new(1, 6, 5, 2), new(9 * 3 * 2, 3)], t => Regions(t, 3, 3, new Conv2dOptions(1, 2, 2, 1), outside));
+            }
+            yield return new(typeof(RegionConv2dOp), "1×1 beside a skip", [new(2, 3, 3, 4), new(2 * 2 * 4, 4)], t => t[0].Add(Regions(t, 2, 1, new Conv2dOptions(), true)));
             yield return new(typeof(ReduceOp), "global average", [new(2, 3, 4, 5)], t => t[0].GlobalAvgPool2d());
             yield return new(typeof(ReduceOp), "sum", [new(2, 3)], t => t[0].Multiply(t[0]).Sum());
             yield return new(typeof(ReduceOp), "mean", [new(2, 3)], t => t[0].Multiply(t[0]).Mean());
@@ -200,6 +212,17 @@ public sealed class Gradients : DeviceTest
         protected override void Forward(IKernels kernels) => kernels.Multiply(x.Data, x.Data, Output.Data, false);
 
         protected internal override void Backward(IKernels kernels, BufferView dy) => kernels.Multiply(x.Data, dy, Gradient(x, out bool accumulate), accumulate); // lacks the 2
+    }
+
+    /// <summary>The guide is a constant: what comes back to it is no derivative of the mask, and has tests of its own.</summary>
+    private static Tensor Regions(Tensor[] t, int regions, int k, Conv2dOptions options, bool outside, Tensor? bias = null)
+    {
+        var (h, w) = (Size(t[0].Shape[1]), Size(t[0].Shape[2]));
+        using var guide = Normal(t[0].Device, new Shape(t[0].Shape[0], h, w, regions), 9);
+        var held = OnTape(guide);
+        return t[0].RegionConv2d(held, held.ArgMax(), t[1], bias, (k, k), options, outside);
+
+        int Size(int length) => ((length + (2 * options.PadTop) - (options.DilationH * (k - 1)) - 1) / options.StrideH) + 1;
     }
 
     private static Tensor Twice(Tensor t) => t.Add(t);
