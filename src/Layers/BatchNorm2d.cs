@@ -32,7 +32,7 @@ public sealed class BatchNorm2d : Module, INormalization
     public double Eps { get; }
 
     /// <summary>Momentum of the running statistics.</summary>
-    public double Momentum { get; }
+    public double Momentum { get; internal set; }
 
     /// <summary>γ</summary>
     public Parameter Weight => Parameter("weight");
@@ -58,6 +58,9 @@ public sealed class BatchNorm2d : Module, INormalization
         if (Training && !x.IsSymbolic) CountBatch();
         return x.BatchNorm2d(Weight, Bias, RunningMean, RunningVar, Training, Momentum, Eps, activation, residual, Name);
     }
+
+    /// <summary>How many batches have moved the running statistics.</summary>
+    internal Parameter BatchCounter => Parameter("num_batches_tracked");
 
     /// <summary>One batch more has moved the running statistics.</summary>
     internal void CountBatch() => Weight.Device.Kernels.Fill(Parameter("num_batches_tracked").Data, 1, accumulate: true);

@@ -162,6 +162,16 @@ public abstract class Module : IDisposable
         return parameter;
     }
 
+    /// <summary>Takes a part out and returns it, still whole.</summary>
+    private protected Module Remove(string name)
+    {
+        var old = Child(name);
+        _children.Remove(name);
+        old._parent = null;
+        old.ForgetNames();
+        return old;
+    }
+
     /// <summary>The part of this name.</summary>
     protected Module Child(string name) => _children.TryGetValue(name, out var child)
         ? child

@@ -41,7 +41,16 @@ public abstract class BranchBlock : Module, IReparameterized, INormalizedConvolu
 
     /// <summary>Made by the methods only.</summary>
     /// <param name="conv">The convolution that is replaced.</param>
-    internal BranchBlock(Conv2d conv) => (_kernelSize, _options, HasBias) = (conv.KernelSize, conv.Options, conv.Bias != null);
+    internal BranchBlock(Conv2d conv)
+        : this(conv.KernelSize, conv.Options, conv.Bias != null)
+    {
+    }
+
+    /// <summary>Made by the methods only.</summary>
+    /// <param name="kernelSize">Of the convolution that is replaced.</param>
+    /// <param name="options">Likewise.</param>
+    /// <param name="hasBias">The plain convolution has a bias.</param>
+    internal BranchBlock((int H, int W) kernelSize, Conv2dOptions options, bool hasBias) => (_kernelSize, _options, HasBias) = (kernelSize, options, hasBias);
 
     /// <inheritdoc/>
     public bool HasBias { get; }

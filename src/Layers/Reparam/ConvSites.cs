@@ -17,7 +17,7 @@ internal static class ConvSites
         }
         if (input is not { } shape || sites.Count == 0) return sites;
 
-        var norms = NormsBehind(model, shape);
+        var norms = NormsBehind(model, shape, sites);
         var absorbed = model.NamedModules().Where(m => m.Module is AbsorbedNorm)
             .ToDictionary(m => ((AbsorbedNorm)m.Module).ConvName, m => (m.Name, Norm: (AbsorbedNorm)m.Module));
         return [.. sites.Select(site =>
@@ -27,10 +27,10 @@ internal static class ConvSites
     }
 
     /// <summary>
-    /// For each convolution the batch norm that alone reads it. What reads what is not in the modules but in what they compute, so one forward pass is
-    /// recorded without being computed.
+    /// For each place the batch norm that alone reads its result. What reads what is not in the modules but in what they compute, so one forward pass is
+    /// recorded without being computed. The result of a training form is that of the last operation inside it.
     /// </summary>
-    private static Dictionary<string, (string Name, bool EndsBranch)> NormsBehind(Module model, Shape input)
+    private static Dictionary<string, (string Name, bool EndsBranch)> NormsBehind(Module model, Shape input, List<ConvSite> sites)
     {
         var modules = model.NamedModules().ToDictionary(m => m.Name, m => m.Module);
         var device = model.NamedParameters().First().Parameter.Device;
@@ -38,10 +38,12 @@ internal static class ConvSites
         model.Forward(tape.SymbolicInput(device, input));
         var readers = tape.Nodes.SelectMany(n => n.Inputs.Distinct().Select(i => (Input: i, Node: n))).ToLookup(r => r.Input, r => r.Node);
         Dictionary<string, (string, bool)> found = [];
-        foreach (var conv in tape.Nodes.OfType<Conv2dOp>())
+        foreach (var site in sites)
         {
-            if (readers[conv.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
-                found[conv.Name] = (norm.Name, norm.ResidualInput != null || readers[norm.Output].ToArray() is [AddOp]);
+            string inside = site.Name + ".";
+            var last = tape.Nodes.LastOrDefault(n => n.Name == site.Name || (site.Conv == null && n.Name.StartsWith(inside, StringComparison.Ordinal)));
+            if (last != null && readers[last.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
+                found[site.Name] = (norm.Name, norm.ResidualInput != null || readers[norm.Output].ToArray() is [AddOp]);
         }
         return found;
     }

@@ -17,6 +17,7 @@ public static class Reparameterizations
         ["asr"] = AsrMethod.FromOptions,
         ["dbb"] = DbbMethod.FromOptions,
         ["drconv"] = DRConvMethod.FromOptions,
+        ["dyrep"] = DyRepMethod.FromOptions,
     };
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using RefConv.Layers;
 using RefConv.Models.Data;
 using RefConv.Optim;
 
@@ -37,7 +38,7 @@ public sealed class Trainer : IDisposable
 {
     private readonly DataSource _data;
     private readonly DataInfo _info;
-    private readonly Sgd _optimizer;
+    private Sgd _optimizer;
     private readonly WarmupCosine _schedule;
     private readonly BatchLoader _loader;
     private readonly RunFolder? _folder;
@@ -56,13 +57,7 @@ public sealed class Trainer : IDisposable
         Evaluator.CheckFits(model, data.Train);
         (Model, _data, State, _folder) = (model, data, state, folder);
         _info = new DataInfo(data.Train.Name, data.Train.Statistics.Mean, data.Train.Statistics.Std, data.Train.ClassNames);
-        var trainable = model.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
-        _optimizer = new Sgd(
-            [
-                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank > 1)], recipe.WeightDecay),
-                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank <= 1)], recipe.NormWeightDecay),
-            ],
-            recipe.Momentum, recipe.Nesterov);
+        _optimizer = MakeOptimizer();
         foreach (var (name, values) in velocities ?? new Dictionary<string, float[]>()) _optimizer.LoadVelocity(name, values);
         _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, new Augmentation(recipe.CropPadding, recipe.HorizontalFlip));
         long steps = _loader.BatchesPerEpoch;
@@ -158,6 +153,7 @@ public sealed class Trainer : IDisposable
         bool best = test.Accuracy > State.BestAccuracy || State.History.Count == 0;
         State = State with { Epoch = State.Epoch + 1, StepInEpoch = 0, LossSum = 0, Correct = 0, EpochSeconds = 0, History = [.. State.History, result] };
         if (best) _folder?.SaveBest(Model, _info);
+        Evolve(State.Epoch - 1);
         _folder?.SaveLast(Model, _optimizer, State, _info);
         Observer?.OnEpoch(result);
         return true;
@@ -176,9 +172,59 @@ public sealed class Trainer : IDisposable
             throw Diverged($"The loss is {value} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4})");
         int correct = Evaluator.CountCorrect(logits.ToArray(), batch.Labels, 1);
         tape.Backward(loss);
+        foreach (var form in Model.Forms) (form.Method as IEvolving)?.AfterBackward(Model);
         _optimizer.Step(rate);
         _optimizer.ZeroGrad();
         return (value, correct);
+    }
+
+    private Sgd MakeOptimizer()
+    {
+        var recipe = State.Recipe;
+        var trainable = Model.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
+        return new Sgd(
+            [
+                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank > 1)], recipe.WeightDecay),
+                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank <= 1)], recipe.NormWeightDecay),
+            ],
+            recipe.Momentum, recipe.Nesterov);
+    }
+
+    /// <summary>
+    /// Lets methods change the model at the end of an epoch, before it is saved. Parameters that are there before and after keep their velocity; new ones begin
+    /// without.
+    /// </summary>
+    private void Evolve(int epoch)
+    {
+        if (State.IsFinished) return; // nobody would train what is new
+        var before = _optimizer.Groups.SelectMany(g => g.Parameters).ToDictionary(p => p.Name, p => p.Parameter);
+        bool changed = false;
+        foreach (var form in Model.Forms)
+        {
+            if (form.Method is IEvolving method) changed |= method.AfterEpoch(Model, epoch, State.Recipe.Seed, i => ForwardOnly(epoch, i));
+        }
+        if (!changed) return;
+        Model.Train();
+        var next = MakeOptimizer();
+        foreach (var (name, parameter) in next.Groups.SelectMany(g => g.Parameters))
+        {
+            if (before.GetValueOrDefault(name) == parameter && _optimizer.VelocityToTorch(name) is { } velocity) next.LoadVelocity(name, velocity);
+        }
+        _optimizer.Dispose();
+        _optimizer = next;
+    }
+
+    /// <summary>One pass over a batch of an epoch in training mode, for the statistics it leaves.</summary>
+    private void ForwardOnly(int epoch, int number)
+    {
+        Model.Train();
+        foreach (var batch in _loader.Epoch(epoch, number % _loader.BatchesPerEpoch, CancellationToken.None))
+        {
+            using var x = Tensor.From(Model.Device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
+            using var tape = Tape.Inference();
+            Model.Forward(x);
+            return;
+        }
     }
 
     /// <summary>A step can end with weights that are no numbers though its loss was one. They must not take the place of a good checkpoint.</summary>
