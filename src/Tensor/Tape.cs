@@ -177,6 +177,9 @@ public sealed class Tape : IDisposable
         return t;
     }
 
+    /// <summary>Leaves a buffer of this tape to the caller, who gives it back; false if it is not this tape's.</summary>
+    internal bool TryTake(DeviceBuffer buffer) => _owned.Remove(buffer);
+
     /// <summary>Gives a buffer of this tape back now.</summary>
     internal void GiveBack(DeviceBuffer buffer)
     {

@@ -33,12 +33,18 @@ public sealed class DyRepBlock : BranchBlock
                 "1x1_avg" => o.Groups == cout ? new AverageBranch(k.H, o.StrideH, Last())
                     : new PointwiseAverageBranch(Normal(new Conv2d(init.Device, cin, cout, (1, 1), pointwise, bias: false)), new BatchNorm2d(init, cout), k.H, o.StrideH, Last()),
                 "id" => Last(),
-                _ => new ConvNormBranch(new DyRepConv2d(new Conv2d(init.Device, cin, cout, k, o, bias: true), Depth + 1), new BatchNorm2d(init, cout)),
+                _ => new ConvNormBranch(MainConv(), new BatchNorm2d(init, cout)),
             };
             Add(Prefix + branch, part);
         }
 
         Conv2d New((int H, int W) size) => Normal(new Conv2d(init.Device, cin, cout, size, Layers.Branches.Aligned(o, k, size), bias: false));
+
+        DyRepConv2d MainConv()
+        {
+            using var zeros = new Conv2d(init.Device, cin, cout, k, o, bias: true);
+            return new DyRepConv2d(zeros, Depth + 1);
+        }
 
         Conv2d First() => Normal(new Conv2d(init.Device, cin, cin, (1, 1), pointwise, bias: false));
 

@@ -23,16 +23,25 @@ internal abstract class PlanStep : IDisposable
     }
 }
 
-/// <summary>An operation as it is.</summary>
+/// <summary>An operation as it is. What it reads that was computed during the recording (from parameters only) becomes the plan's.</summary>
 internal sealed class OpStep(Op op) : PlanStep
 {
+    private readonly DeviceBuffer[] _constants = [.. op.Inputs.Where(i => !i.IsSymbolic && Tape.Current.TryTake(i.Data.Buffer)).Select(i => i.Data.Buffer)];
+
     public override IEnumerable<Tensor> Reads => op.Inputs.Where(i => i.IsSymbolic);
 
     public override Tensor Output => op.Output;
 
     public override Tensor? MayOverwrite => op is ActivationOp or AddOp or PReLUOp ? Reads.First() : null;
 
+    public override long WeightBytes => _constants.Sum(b => b.Length) * sizeof(float);
+
     public override void Run(IKernels kernels) => op.Execute();
+
+    public override void Dispose()
+    {
+        foreach (var buffer in _constants) buffer.Dispose();
+    }
 
     public override string ToString() => op.ToString();
 }
