@@ -71,7 +71,7 @@ public sealed class DyRepBlock : BranchBlock
     /// <summary>The convolution of the k×k branch, or the block that it has grown into.</summary>
     internal Module Nested => Find($"{Prefix}{Main}.conv");
 
-    private protected override IReadOnlyList<IBranch> Parts => [.. Children.Select(c => c.Value as IBranch ?? new NormBranch((BatchNorm2d)c.Value, _groups))];
+    private protected override IReadOnlyList<IBranch> Parts => [.. Children.Select(c => AsBranch(c.Value))];
 
     /// <summary>The branches that a convolution can grow. A list of its own for every caller.</summary>
     internal static List<string> All(DyRepConv2d conv)
@@ -96,8 +96,7 @@ public sealed class DyRepBlock : BranchBlock
         foreach (var (name, child) in Children)
         {
             if (name == Prefix + Main) continue;
-            var branch = child as IBranch ?? new NormBranch((BatchNorm2d)child, _groups);
-            var placed = KernelAlgebra.Place(branch.ToKernel(), target.Height, target.Width);
+            var placed = KernelAlgebra.Place(AsBranch(child).ToKernel(), target.Height, target.Width);
             rest = KernelAlgebra.Add(rest, KernelAlgebra.Scale(placed, [.. Enumerable.Repeat(-1.0, target.Out)]));
         }
         var norm = (BatchNorm2d)Find($"{Prefix}{Main}.bn");
@@ -127,7 +126,7 @@ public sealed class DyRepBlock : BranchBlock
     internal IReadOnlyDictionary<string, double> Importance()
     {
         double main = Mean((BatchNorm2d)Find($"{Prefix}{Main}.bn"));
-        return Children.Where(c => c.Key != Prefix + Main).ToDictionary(c => c.Key[Prefix.Length..], c => Mean(LastNorm(c.Value)) / main);
+        return Children.Where(c => c.Key != Prefix + Main).ToDictionary(c => c.Key[Prefix.Length..], c => Mean((BatchNorm2d)AsBranch(c.Value).LastNorm) / main);
 
         static double Mean(BatchNorm2d norm) => norm.Weight.ToTorchDouble().Average(Math.Abs);
     }
@@ -140,13 +139,5 @@ public sealed class DyRepBlock : BranchBlock
         return deviation > 0.02 ? [.. importance.Where(i => i.Value < mean && i.Value < 0.1).Select(i => i.Key)] : [];
     }
 
-    private static BatchNorm2d LastNorm(Module branch) => branch switch
-    {
-        BatchNorm2d norm => norm,
-        ConvNormBranch b => b.Norm,
-        PointwiseConvBranch b => b.Norm,
-        PointwiseAverageBranch b => b.Norm,
-        AverageBranch b => b.Norm,
-        _ => throw new InvalidOperationException($"{branch} is no branch of DyRep."),
-    };
+    private IBranch AsBranch(Module child) => child as IBranch ?? new NormBranch((BatchNorm2d)child, _groups);
 }
