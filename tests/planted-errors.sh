@@ -38,6 +38,18 @@ batch norm backward: the residual's gradient is not written|src/Kernels/BatchNor
 saving memory: running statistics move twice|src/Tensor/Ops/BatchNorm2dOp.cs|s/default, default, _momentum/_runningMean.Data, _runningVar.Data, _momentum/
 refocus step: velocity of the first row for all|src/Kernels/Refocus/Refocus.Cpu.Grouped.cs|s/step.Velocity + at, count)/step.Velocity, count)/
 deferred gradient: lost when more is added|src/Tensor/Tensor.cs|s/^        WriteDeferred();$//
+ASR: β is not scaled when merged|src/Layers/Reparam/AsrNorm.cs|s/new\[\] { merged.Weight, merged.Bias }/new[] { merged.Weight }/
+ASR: the sum of the units instead of the product|src/Layers/Reparam/AsrNorm.cs|s/product.Multiply(v, Name)/product.Add(v, Name)/
+DRConv: pixels of two regions in one tile, CPU|src/Kernels/RegionConv2d/RegionConv2d.Cpu.Tiles.cs|s/ \&\& labels\[order\[end\]\] == labels\[order\[at\]\]//
+DRConv: of equals the highest, CPU|src/Kernels/RegionConv2d/RegionConv2d.Cpu.cs|s/values\[c\] > values\[best\]/values[c] >= values[best]/
+DRConv: of equals the highest, reference|src/Kernels/RegionConv2d/RegionConv2d.Reference.cs|s/> S(x)\[(row \* channels) + best\]/>= S(x)[(row * channels) + best]/
+DRConv: the mean is not taken off the scores, reference|src/Kernels/RegionConv2d/RegionConv2d.Reference.cs|s/(scores\[c\] - mean), accumulate/scores[c], accumulate/
+adaptive pool: bins end where the next begins|src/Kernels/AdaptiveAvgPool2d/AdaptiveAvgPool2d.cs|s/((bin + 1L) \* length) + bins - 1)/((bin + 1L) * length))/
+DyRep: ε of the main norm forgotten|src/Layers/Reparam/DyRepBlock.cs|s/Math.Sqrt(1 + norm.Eps)/1.0/
+DyRep: scores are not written down|src/Layers/Reparam/DyRep.cs|s/if (conv.Batches > 0) scores/if (conv.Batches < 0) scores/
+DyRep: what survives loses its velocity|src/Models/Train/Trainer.cs|s/next.LoadVelocity(name, velocity);/{ }/
+DyRep: the bias left by a block is not described|src/Layers/Reparam/DyRep.cs|s/if (conv.HasExtraBias) blocks/if (conv.Batches < 0) blocks/
+plan: constants of operations end with the recording|src/Tensor/Inference/PlanStep.cs|s/!i.IsSymbolic \&\& Tape.Current.TryTake/i.IsSymbolic \&\& Tape.Current.TryTake/
 plan: shift of the norm forgotten|src/Tensor/Inference/PlanStep.cs|s/(_bias\[i\] \* scale\[i\]) + shift\[i\]/_bias[i] * scale[i]/
 plan: a residual that is read later is written over|src/Tensor/Inference/ArenaLayout.cs|s/lastRead.GetValueOrDefault(t, -1) > index)/false)/
 plan: a result in the place of one that is still read|src/Tensor/Inference/ArenaLayout.cs|s/place.First <= o.Last)/place.First < o.Last)/

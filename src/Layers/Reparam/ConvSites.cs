@@ -35,7 +35,8 @@ internal static class ConvSites
         var modules = model.NamedModules().ToDictionary(m => m.Name, m => m.Module);
         var device = model.NamedParameters().First().Parameter.Device;
         using var tape = Tape.Symbolic();
-        model.Forward(tape.SymbolicInput(device, input));
+        // Two images at least: a norm in training refuses a single value per channel, which one image that has shrunk to a pixel would be.
+        model.Forward(tape.SymbolicInput(device, new Shape([Math.Max(2, input[0]), .. input.Sizes[1..]])));
         var readers = tape.Nodes.SelectMany(n => n.Inputs.Distinct().Select(i => (Input: i, Node: n))).ToLookup(r => r.Input, r => r.Node);
         Dictionary<string, (string, bool)> found = [];
         foreach (var site in sites)
