@@ -236,6 +236,7 @@ public sealed class DyRepTests : MethodTest
     [Theory]
     [InlineData(2)]
     [InlineData(5)]
+    [InlineData(10)]
     public void ARunThatEvolvesResumesToTheBit(int cancelAfterStep)
     {
         using var folder = new TemporaryFolder();
@@ -248,6 +249,9 @@ public sealed class DyRepTests : MethodTest
 
         using var model = ModelFile.Load(new RunFolder(whole).LastFile, Cpu);
         Assert.Equal(2, model.NamedModules().Count(m => m.Module is DyRepBlock));
+        using (var resumed = ModelFile.Load(new RunFolder(pieces).LastFile, Cpu)) // the scores of the last epoch: a lost step would show
+            Assert.Equal(model.Forms[0].Method.Describe(model).ToJsonString(), resumed.Forms[0].Method.Describe(resumed).ToJsonString());
+        Assert.Contains(model.NamedModules(), m => m.Module is DyRepConv2d { Batches: TrainingBench.StepsPerEpoch });
         var (merged, _) = model.Merge();
         using (merged)
         using (var fresh = TrainingBench.Model(Cpu, "resnet18"))
