@@ -31,8 +31,8 @@ public sealed record OnnxOptions
 public sealed record OnnxSummary(string Path, long Bytes, IReadOnlyDictionary<string, int> Operators, long Parameters);
 
 /// <summary>
-/// Writes models as ONNX (operator set 17), for other runtimes. The file takes <c>input [batch, channels, height, width]</c> and gives <c>logits</c>; any
-/// batch size will do. Batch norms are folded into the layers before them where possible; weights and nodes keep the names they have in the model.
+/// Writes models as ONNX (operator set 17), for other runtimes. The file takes <c>input [batch, channels, height, width]</c> and gives <c>logits</c>
+/// (<c>output</c>, where that is a map); any batch size will do, and for super-resolution any picture size. Batch norms are folded into the layers before them where possible; weights and nodes keep the names they have in the model.
 /// </summary>
 public static class OnnxExporter
 {
@@ -101,9 +101,9 @@ public static class OnnxExporter
         Dictionary<Tensor, string> keys = [];
         foreach (var (name, parameter) in parameters) keys.TryAdd(parameter, name);
         var graph = new OnnxTranslation(tape.Nodes, x, y, keys).Graph;
-        graph.Proto.Input.Add(Value(OnnxGraph.Input, input[3], input[1], input[2]));
-        int[] sizes = y.Shape.Sizes[1..].ToArray();
-        graph.Proto.Output.Add(Value(OnnxGraph.Output, sizes.Length == 3 ? [sizes[2], sizes[0], sizes[1]] : sizes));
+        bool anySize = module is Model { Task: ModelTask.SuperResolution };
+        graph.Proto.Input.Add(Value(OnnxGraph.Input, x.Shape, anySize ? ("height", "width") : null));
+        graph.Proto.Output.Add(Value(graph.Output, y.Shape, anySize ? ("output_height", "output_width") : null));
         return graph;
     }
 
@@ -124,15 +124,19 @@ public static class OnnxExporter
             throw new NotSupportedException($"The weights take {(bytes / 1e9).ToString("0.0", CultureInfo.InvariantCulture)} GB, and an ONNX file that keeps them inside can have 2 GB. Export a smaller model.");
     }
 
-    private static ValueInfoProto Value(string name, params ReadOnlySpan<int> sizes)
+    /// <summary>What the file says of a value: [n, h, w, c] here is [batch, c, h, w] there.</summary>
+    private static ValueInfoProto Value(string name, Shape shape, (string Height, string Width)? free)
     {
-        var shape = new TensorShapeProto();
-        shape.Dim.Add(new TensorShapeProto.Types.Dimension { DimParam = "batch" });
-        foreach (int size in sizes) shape.Dim.Add(new TensorShapeProto.Types.Dimension { DimValue = size });
+        var sizes = new TensorShapeProto();
+        sizes.Dim.Add(new TensorShapeProto.Types.Dimension { DimParam = "batch" });
+        int[] rest = shape.Rank == 4 ? [shape[3], shape[1], shape[2]] : shape.Sizes[1..].ToArray();
+        sizes.Dim.AddRange(rest.Select((size, i) => free is { } names && i > 0
+            ? new TensorShapeProto.Types.Dimension { DimParam = i == 1 ? names.Height : names.Width }
+            : new TensorShapeProto.Types.Dimension { DimValue = size }));
         return new ValueInfoProto
         {
             Name = name,
-            Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)TensorProto.Types.DataType.Float, Shape = shape } },
+            Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)TensorProto.Types.DataType.Float, Shape = sizes } },
         };
     }
 

@@ -11,10 +11,17 @@ namespace RefConv.Onnx;
 /// </summary>
 internal sealed class OnnxGraph
 {
-    public const string Input = "input", Output = "logits";
+    public const string Input = "input";
 
-    private readonly HashSet<string> _names = new(StringComparer.Ordinal) { Input, Output };
+    private readonly HashSet<string> _names;
     private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
+
+    /// <summary>Begins a graph.</summary>
+    /// <param name="output">The name under which the file hands out its result.</param>
+    public OnnxGraph(string output) => (Output, _names) = (output, new(StringComparer.Ordinal) { Input, output });
+
+    /// <summary>The name of the result.</summary>
+    public string Output { get; }
 
     /// <summary>What has been written.</summary>
     public GraphProto Proto { get; } = new();

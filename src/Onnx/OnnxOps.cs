@@ -18,6 +18,7 @@ internal static partial class OnnxOps
         [typeof(ActivationOp)] = (t, op) => Activation(t, (ActivationOp)op),
         [typeof(PReLUOp)] = (t, op) => PReLU(t, (PReLUOp)op),
         [typeof(AddOp)] = (t, op) => ElementByElement(t, op, "Add"),
+        [typeof(ShiftOp)] = (t, op) => Shift(t, (ShiftOp)op),
         [typeof(MultiplyOp)] = (t, op) => ElementByElement(t, op, "Mul"),
         [typeof(MultiplyChannelsOp)] = (t, op) => MultiplyChannels(t, (MultiplyChannelsOp)op),
         [typeof(Pool2dOp)] = (t, op) => Pool2d(t, (Pool2dOp)op),
@@ -77,6 +78,9 @@ internal static partial class OnnxOps
         var x = op.Inputs[0];
         t.Bind(op.Output, t.Graph.Node("PRelu", op.Name, [t.PlainValue(x), t.PerChannel(op.Inputs[1], x, op.Name + ".weight")]));
     }
+
+    private static void Shift(OnnxTranslation t, ShiftOp op) =>
+        t.Bind(op.Output, t.Graph.Node("Add", op.Name, [t.PlainValue(op.Inputs[0]), t.Graph.Scalar((float)op.Amount)]));
 
     private static void ElementByElement(OnnxTranslation t, Op op, string operatorType)
     {

@@ -22,6 +22,8 @@ internal sealed class OnnxTranslation
     public OnnxTranslation(IReadOnlyList<Op> nodes, Tensor input, Tensor output, IReadOnlyDictionary<Tensor, string> keys)
     {
         (_keys, _output, Batch) = (keys, output, input.Shape[0]);
+        // Scores of classes are called so; a map is just the result.
+        Graph = new OnnxGraph(output.Shape.Rank == 4 ? "output" : "logits");
         _values[input] = OnnxGraph.Input;
         var needed = Needed(nodes, output);
         foreach (var node in needed)
@@ -36,7 +38,7 @@ internal sealed class OnnxTranslation
         Graph.RenameToOutput(Value(output));
     }
 
-    public OnnxGraph Graph { get; } = new();
+    public OnnxGraph Graph { get; }
 
     /// <summary>Size of the batch in the recording: an axis of this size in front is the batch of the file, whatever it will be.</summary>
     public int Batch { get; }
