@@ -71,6 +71,22 @@ internal static unsafe class GroupedTiles
         for (; pixels > 0; pixels--, from += step, to += Simd.Width<V>()) Simd.Store(to, Simd.Permute(Simd.Load<V>(from), lanes));
     }
 
+    /// <summary>The same where what a pixel's lanes want lies in two vectors: both are permuted, and each lane takes the one it means.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void SpreadPixelsWide<V>(float* from, nint step, int pixels, float* index, float* to) where V : unmanaged
+    {
+        int w = Simd.Width<V>();
+        float* inVector = stackalloc float[16], second = stackalloc float[16];
+        for (int n = 0; n < w; n++)
+        {
+            ((int*)inVector)[n] = ((int*)index)[n] % w;
+            second[n] = ((int*)index)[n] / w;
+        }
+        V lanes = Simd.Load<V>(inVector), which = Simd.Load<V>(second), zero = Simd.Broadcast<V>(0);
+        for (; pixels > 0; pixels--, from += step, to += w)
+            Simd.Store(to, Simd.SelectGreater(which, zero, Simd.Permute(Simd.Load<V>(from + w), lanes), Simd.Permute(Simd.Load<V>(from), lanes)));
+    }
+
     private static void SumFull<V, TTarget>(in GroupedTile tile, float* target, nint step, int points)
         where V : unmanaged
         where TTarget : struct, ITarget

@@ -48,7 +48,7 @@ internal unsafe struct GroupedPlan
 /// <remarks>
 /// Convolutions of many small groups, ResNeXt's kind. A vector of target channels covers several groups here. Lane n wants, for each i, source channel i
 /// of its own group: the source channels of these groups lie side by side in memory, so the vector that all lanes need is a load and a permutation of
-/// its lanes. Rows of the source are spread out so, once, into a ring of as many rows as the kernel is high, padding included; and
+/// its lanes (two loads, where a group reads more channels than it writes). Rows of the source are spread out so, once, into a ring of as many rows as the kernel is high, padding included; and
 /// from the ring the sums run as in a depthwise convolution, lane by lane, with Depth vectors a tap instead of one.
 /// </remarks>
 internal sealed unsafe partial class CpuKernels
@@ -60,12 +60,12 @@ internal sealed unsafe partial class CpuKernels
     private const int GroupedRingFloats = 6 << 10;
 
     /// <summary>
-    /// A vector covers whole groups, several of them, and the source channels of these groups lie within a vector.
+    /// A vector covers whole groups, several of them, and the source channels of these groups lie within two vectors.
     /// </summary>
     internal static bool GroupedFits<V>(int depth, int width) where V : unmanaged
     {
         int w = Simd.Width<V>();
-        return width < w && w % width == 0 && depth <= width;
+        return width < w && w % width == 0 && depth <= 2 * width;
     }
 
     /// <summary>The same sum as <see cref="GatherProduct{V}"/>, for shapes that <see cref="GroupedFits{V}"/>.</summary>
@@ -241,6 +241,8 @@ internal sealed unsafe partial class CpuKernels
     {
         int w = Simd.Width<V>(), step = plan.Map.StepW, left = (v * step) + plan.FirstLeft;
         bool inside = (uint)h < (uint)plan.Map.SourceH;
+        // Source channels of the block's groups: where they lie within a vector, a second one would be read past the pixel for nothing.
+        bool wide = Math.Min(w, plan.Map.TargetC - (block * w)) / plan.Width * plan.Depth > w;
         // Columns [low, high) of the row lie inside the image.
         int low = inside ? Math.Clamp(-left, 0, plan.Columns) : plan.Columns;
         int high = inside ? Math.Clamp(plan.Map.SourceW - left, low, plan.Columns) : plan.Columns;
@@ -256,7 +258,8 @@ internal sealed unsafe partial class CpuKernels
             {
                 float* to = row + (i * plan.PlaneStride) + (remainder * plan.RemainderStride);
                 new Span<float>(to, before * w).Clear();
-                GroupedTiles.SpreadPixels<V>(from, (nint)step * plan.Map.SourceC, count, plan.LaneIndex + (i * w), to + (before * w));
+                if (wide) GroupedTiles.SpreadPixelsWide<V>(from, (nint)step * plan.Map.SourceC, count, plan.LaneIndex + (i * w), to + (before * w));
+                else GroupedTiles.SpreadPixels<V>(from, (nint)step * plan.Map.SourceC, count, plan.LaneIndex + (i * w), to + (before * w));
                 new Span<float>(to + ((before + count) * w), after * w).Clear();
             }
         }
