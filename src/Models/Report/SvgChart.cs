@@ -62,7 +62,7 @@ public static class SvgChart
     /// <param name="format">.NET format of values.</param>
     public static string Dots(IReadOnlyList<(string Name, IReadOnlyList<double> Values)> rows, string label, string format)
     {
-        const int Names = 110, Row = 24;
+        const int Names = 110, Row = 24, Right = 32; // the last tick's text is centred on the end of the axis
         double[] all = [.. rows.SelectMany(r => r.Values).Where(double.IsFinite)];
         if (all.Length == 0) return "<p>No points to draw.</p>";
         var (ticks, low, high) = Ticks(all.Min(), all.Max(), whole: false);
