@@ -4,6 +4,8 @@ using System.Text.Json.Serialization;
 using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
+using RefConv.Models.Data;
+using RefConv.Models.Imaging;
 
 namespace RefConv.Models;
 
@@ -21,7 +23,35 @@ public sealed record TrainingForm(IReparameterization Method, IReadOnlyList<stri
 /// <param name="Mean">Subtracted, per channel, from values in [0, 1].</param>
 /// <param name="Std">Divided by.</param>
 /// <param name="ClassNames">Class names, class 0 first.</param>
-public sealed record DataInfo(string Name, IReadOnlyList<float> Mean, IReadOnlyList<float> Std, IReadOnlyList<string> ClassNames);
+public sealed record DataInfo(string Name, IReadOnlyList<float> Mean, IReadOnlyList<float> Std, IReadOnlyList<string> ClassNames)
+{
+    /// <summary>The filter pictures were resized with; null where nothing was resized, and in files of earlier versions.</summary>
+    public Interpolation? Interpolation { get; init; }
+
+    /// <summary>The shorter side they were brought to before the middle was cut out; null as for <see cref="Interpolation"/>.</summary>
+    public int? ResizeTo { get; init; }
+
+    /// <summary>What a checkpoint of a model that is trained on a data set says of it.</summary>
+    internal static DataInfo Of(IImageDataset data)
+    {
+        var preprocessing = (data as ImageFolderDataset)?.Preprocessing;
+        return new(data.Name, data.Statistics.Mean, data.Statistics.Std, data.ClassNames) { Interpolation = preprocessing?.Interpolation, ResizeTo = preprocessing?.ResizeTo };
+    }
+
+    /// <summary>What of it makes no sense for a model; null where all does.</summary>
+    internal string? Fault(ModelSpec spec)
+    {
+        if (Name is null || Mean is null || Std is null || ClassNames is null) return "a part is missing";
+        if (Mean.Count != spec.InChannels || Std.Count != spec.InChannels) return $"{Mean.Count} means and {Std.Count} deviations for {spec.InChannels} channels";
+        if (!Mean.All(float.IsFinite) || !Std.All(s => float.IsFinite(s) && s > 0)) return "a mean is no finite number or a deviation is not above zero";
+        if (ClassNames.Contains(null!) || ClassNames.Count is var names && names > 0 && names != spec.Classes) return $"{ClassNames.Count} class names for {spec.Classes} classes";
+        if (Interpolation is { } filter && !Enum.IsDefined(filter)) return $"no filter has the number {(int)filter}";
+        return ResizeTo is { } side && (side < spec.ImageSize || side > MostResizeTo) ? $"pictures are resized to {side} before {spec.ImageSize} pixels are cut out" : null;
+    }
+
+    /// <summary>More than any picture has that a decoder here takes.</summary>
+    private const int MostResizeTo = 1 << 16;
+}
 
 /// <summary>
 /// Models as safetensors files. The tensors have PyTorch's keys and shapes; the file's metadata says which architecture, options and form
@@ -126,7 +156,7 @@ public static class ModelFile
             }
             return model;
         }
-        catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException)
+        catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException or InvalidOperationException or KeyNotFoundException)
         {
             model?.Dispose();
             throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
@@ -153,7 +183,7 @@ public static class ModelFile
         {
             header = JsonSerializer.Deserialize(json, ModelJson.Default.Header);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter where an object is wanted and something else stands
         {
             throw new FileFormatException(file.Path, $"the description of the model in it is damaged ({e.Message}). Use another copy of the file.", e);
         }
@@ -162,6 +192,8 @@ public static class ModelFile
             throw new FileFormatException(file.Path, $"the file was written by a newer version of this tool (format {header.Version}, this one reads up to {Version}). Update the tool.");
         if (header.AllForms.Any(form => form?.Method is null || form.Options is null || form.Layers is null || form.Layers.Contains(null!)))
             throw new FileFormatException(file.Path, "the description of the model in it is damaged (its training form lacks a part). Use another copy of the file.");
+        if (header.Data?.Fault(header.Spec) is { } fault)
+            throw new FileFormatException(file.Path, $"the description of the pictures it was trained on is damaged ({fault}). Use another copy of the file.");
         return header;
     }
 

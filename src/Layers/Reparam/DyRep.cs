@@ -118,7 +118,16 @@ public sealed class DyRepMethod : IReparameterization, IEvolving
     public Module Expand(ConvSite site, Initializer init)
     {
         if (Refusal(site) is { } reason) throw new ArgumentException($"DyRep cannot take over {site}: {reason}");
-        return Build(site.Name, new DyRepConv2d(site.Conv!, depth: 0), init);
+        var conv = new DyRepConv2d(site.Conv!, depth: 0);
+        try
+        {
+            return Build(site.Name, conv, init);
+        }
+        catch
+        {
+            conv.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -152,11 +161,11 @@ public sealed class DyRepMethod : IReparameterization, IEvolving
     /// <summary>A convolution, or the block that stands in its place according to the description, and what is nested in that.</summary>
     private Module Build(string path, DyRepConv2d conv, Initializer init)
     {
-        string? branches = _blocks[path]?.GetValue<string>();
+        string? branches = Branches(path);
         if (branches is null or ExtraBias)
         {
             if (branches == ExtraBias) conv.AddBias();
-            if (_scores[path] is JsonArray { Count: 2 } score) conv.RestoreScore(score[0]!.GetValue<double>(), score[1]!.GetValue<long>());
+            if (Score(path) is { } score) conv.RestoreScore(score.Sum, score.Batches);
             return conv;
         }
         var block = new DyRepBlock(conv, branches.Split(','), init);
@@ -168,6 +177,16 @@ public sealed class DyRepMethod : IReparameterization, IEvolving
         }
         return block;
     }
+
+    /// <summary>What the description says of a block; null where the layer is none. A description comes from a file, and a file may say anything.</summary>
+    private string? Branches(string path) => !_blocks.TryGetPropertyValue(path, out var node) ? null
+        : node is JsonValue value && value.TryGetValue(out string? branches) ? branches
+        : throw new ArgumentException($"DyRep's list of blocks says of '{path}' {node?.ToJsonString() ?? "null"} where the names of branches must stand.");
+
+    private (double Sum, long Batches)? Score(string path) => !_scores.TryGetPropertyValue(path, out var node) ? null
+        : node is JsonArray { Count: 2 } pair && pair[0] is JsonValue first && first.TryGetValue(out double sum) && double.IsFinite(sum)
+            && pair[1] is JsonValue second && second.TryGetValue(out long batches) && batches >= 0 ? (sum, batches)
+        : throw new ArgumentException($"DyRep's list of scores says of '{path}' {node?.ToJsonString() ?? "null"} where a sum and a number of batches must stand.");
 
     private JsonObject With(JsonNode blocks, JsonNode scores) => new()
     {

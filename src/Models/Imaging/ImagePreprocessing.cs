@@ -35,8 +35,8 @@ public sealed record ImagePreprocessing
     }
 
     /// <summary>
-    /// What a model wants. Of one that was trained here the checkpoint says with what pictures were normalised (<paramref name="data"/>); a model
-    /// with weights from elsewhere gets what its weights were trained with on ImageNet.
+    /// What a model wants. Of one that was trained here the checkpoint says how pictures were resized and normalised (<paramref name="data"/>), so that going
+    /// on, testing and answering see what training saw; a model with weights from elsewhere gets what its weights were trained with on ImageNet.
     /// </summary>
     /// <exception cref="ArgumentException">The model takes no pictures of 1 or 3 channels.</exception>
     public static ImagePreprocessing For(ModelSpec spec, DataInfo? data = null)
@@ -48,7 +48,12 @@ public sealed record ImagePreprocessing
         {
             if (data.Mean is not { Count: > 0 } || data.Std?.Count != data.Mean.Count || data.Mean.Count != spec.InChannels)
                 throw new ArgumentException($"The file says that pictures are normalised with {data.Mean?.Count ?? 0} means and {data.Std?.Count ?? 0} deviations, and the model takes {spec.InChannels} channels. Use another copy of the file.");
-            usual = usual with { Statistics = new ChannelStatistics(data.Mean, data.Std) };
+            usual = usual with
+            {
+                Statistics = new ChannelStatistics(data.Mean, data.Std),
+                Interpolation = data.Interpolation ?? usual.Interpolation,
+                ResizeTo = data.ResizeTo ?? usual.ResizeTo,
+            };
         }
         else
         {

@@ -72,7 +72,7 @@ public sealed class RefocusExperiment
         refocused.Eval();
         var (merged, report) = refocused.Merge();
         string file = Path.Combine(Folder, "merged.safetensors");
-        using (merged) ModelFile.Save(merged, file, new DataInfo(Data.Train.Name, Data.Train.Statistics.Mean, Data.Train.Statistics.Std, Data.Train.ClassNames));
+        using (merged) ModelFile.Save(merged, file, DataInfo.Of(Data.Train));
         using var loaded = Zoo.Create(Spec, new Initializer(device, seed: 987654321));
         ModelFile.LoadWeights(loaded, file, strict: true);
         loaded.Eval();

@@ -56,7 +56,7 @@ public sealed class Trainer : IDisposable
         recipe.Validate();
         Evaluator.CheckFits(model, data.Train);
         (Model, _data, State, _folder) = (model, data, state, folder);
-        _info = new DataInfo(data.Train.Name, data.Train.Statistics.Mean, data.Train.Statistics.Std, data.Train.ClassNames);
+        _info = DataInfo.Of(data.Train);
         _optimizer = MakeOptimizer();
         foreach (var (name, values) in velocities ?? new Dictionary<string, float[]>()) _optimizer.LoadVelocity(name, values);
         _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, new Augmentation(recipe.CropPadding, recipe.HorizontalFlip));

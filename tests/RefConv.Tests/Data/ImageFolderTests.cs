@@ -73,6 +73,22 @@ public sealed class ImageFolderTests : IDisposable
         Assert.Null(ImageFolderOptions.For(spec with { InChannels = 7 }, null));
     }
 
+    [Theory]
+    [InlineData("convnext_tiny")]
+    [InlineData("efficientnet_b0")]
+    [InlineData("resnet18")]
+    public void WhatAModelWasTrainedWithIsWhatItWantsAfterwards(string architecture)
+    {
+        foreach (string file in new[] { "train/dog/1.png", "train/cat/1.png", "val/dog/1.png" }) Write(file, 30, 20);
+        var spec = new ModelSpec(architecture);
+        var elsewhere = ImagePreprocessing.For(spec); // weights from elsewhere, as they begin here
+        var data = DataInfo.Of(DataSource.Open(Spec, folderOptions: ImageFolderOptions.For(spec, null)).Train);
+        Assert.Equal(elsewhere, ImagePreprocessing.For(spec, data));
+        // Files from before this was written down, and data that is not resized.
+        var usual = ImagePreprocessing.For(spec, data with { Interpolation = null, ResizeTo = null });
+        Assert.Equal((256, Interpolation.Bilinear), (usual.ResizeTo, usual.Interpolation));
+    }
+
     [Fact]
     public void TrainingDoesNotDependOnThreads()
     {

@@ -2,6 +2,7 @@ using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
+using RefConv.Models.Imaging;
 
 namespace RefConv.Tests.Models;
 
@@ -38,6 +39,27 @@ public sealed class ModelFileTests : DeviceTest
         { """{"version":1,"spec":{"architecture":"resnet18","classes":2000000000,"width":1,"inChannels":3,"imageSize":32}}""", "cannot be built" },
         { """{"version":1,"spec":{"architecture":"resnet18","classes":10,"width":1,"inChannels":2000000000,"imageSize":32}}""", "cannot be built" },
         { Small + ""","form":{}}""", "is damaged" },
+        { Small + ""","form":{"method":"refconv","options":5,"layers":["model.1.0"]}}""", "is damaged" },
+        { Small + ""","form":{"method":"dyrep","options":{"blocks":{"model.1.0":null}},"layers":["model.1.0"]}}""", "list of blocks says of 'model.1.0' null" },
+        { Small + ""","form":{"method":"dyrep","options":{"blocks":{"model.1.0":5}},"layers":["model.1.0"]}}""", "list of blocks says of 'model.1.0' 5" },
+        { Small + ""","form":{"method":"dyrep","options":{"scores":{"model.1.0":[null,null]}},"layers":["model.1.0"]}}""", "list of scores says of 'model.1.0' [null,null]" },
+        { Small + ""","form":{"method":"dyrep","options":{"scores":{"model.1.0":[1,"two"]}},"layers":["model.1.0"]}}""", "list of scores" },
+        { Small + ""","form":{"method":"dyrep","options":{"scores":{"model.1.0":{}}},"layers":["model.1.0"]}}""", "list of scores" },
+        { Small + ""","form":{"method":"dyrep","options":{"blocks":{"model.1.0":""}},"layers":["model.1.0"]}}""", "cannot be built" },
+        { Small + ""","data":{}}""", "a part is missing" },
+        { Small + ""","data":{"name":"d","std":[1,1,1],"classNames":[]}}""", "a part is missing" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1]}}""", "a part is missing" },
+        { Small + ""","data":{"mean":[0,0,0],"std":[1,1,1],"classNames":[]}}""", "a part is missing" },
+        { Small + ""","data":{"name":"d","mean":[0],"std":[1],"classNames":[]}}""", "1 means and 1 deviations for 3 channels" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1],"classNames":[]}}""", "3 means and 2 deviations" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,0,1],"classNames":[]}}""", "not above zero" },
+        { Small + ""","data":{"name":"d","mean":[0,1e99,0],"std":[1,1,1],"classNames":[]}}""", "no finite number" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":["a","b"]}}""", "2 class names for 10 classes" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":["a","b","c","d","e","f","g","h","i",null]}}""", "class names" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":[],"resizeTo":31}}""", "resized to 31 before 32" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":[],"resizeTo":2000000000}}""", "resized to 2000000000" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":[],"interpolation":"lanczos"}}""", "is damaged" },
+        { Small + ""","data":{"name":"d","mean":[0,0,0],"std":[1,1,1],"classNames":[],"interpolation":7}}""", "no filter has the number 7" },
         { Small + ""","form":{"method":"refconv"}}""", "is damaged" },
         { Small + ""","forms":[{"method":"refconv","options":{"mapK":3},"layers":[null]}]}""", "is damaged" },
         { Small + ""","form":{"method":"refconv","options":{"mapK":3,"init":"Zero","shortcut":true,"baseTrainable":false,"baseRandom":false},"layers":[]}}""", "would change nothing" },
@@ -64,7 +86,7 @@ public sealed class ModelFileTests : DeviceTest
         using var plain = Zoo.Create(spec, new Initializer(Cpu, 5));
         using var model = options == null ? null : plain.Expand(new RefConvMethod(options), LayerPolicy.LargerThan1, seed: 6);
         var saved = model ?? plain;
-        var data = new DataInfo("digits \"0\" … 6", [0.13f], [1 / 3f], ["0", "1", "2", "3", "4", "5", "six"]);
+        var data = new DataInfo("digits \"0\" … 6", [0.13f], [1 / 3f], ["0", "1", "2", "3", "4", "5", "six"]) { Interpolation = Interpolation.Bicubic, ResizeTo = 31 };
         ModelFile.Save(saved, _folder.File("m"), data);
         using var loaded = ModelFile.Load(_folder.File("m"), Cpu, out var info);
 
@@ -74,6 +96,7 @@ public sealed class ModelFileTests : DeviceTest
         static string Text(TrainingForm f) => $"{f.Method.Name} {f.Method.Options.ToJsonString()} {string.Join(' ', f.Layers)}";
         Assert.Equal((data.Name, data.Mean[0], data.Std[0]), (info!.Name, info.Mean[0], info.Std[0]));
         Assert.Equal(data.ClassNames, info.ClassNames);
+        Assert.Equal((Interpolation.Bicubic, 31), (info.Interpolation, info.ResizeTo));
         Assert.Equal(Describe(saved), Describe(loaded));
         Assert.False(loaded.Training);
         saved.Eval();
