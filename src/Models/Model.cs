@@ -52,6 +52,9 @@ public abstract class Model(ModelSpec spec) : Module
     /// <summary>The training forms it is in, in the order they were put on; empty for a plain model.</summary>
     public IReadOnlyList<TrainingForm> Forms { get; private set; } = [];
 
+    /// <summary>Whether <see cref="Merge"/> has anything to do: a layer is in training form.</summary>
+    public bool IsMergeable => NamedModules().Any(m => Reparameterization.IsTrainingForm(m.Module));
+
     /// <summary>The device its parameters are on.</summary>
     public Device Device => NamedParameters().First().Parameter.Device;
 

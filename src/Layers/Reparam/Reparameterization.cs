@@ -3,6 +3,9 @@ namespace RefConv.Layers;
 /// <summary>The two verbs on whole models: <see cref="Expand"/> to the training form, <see cref="Merge"/> back. Neither changes the model it is given.</summary>
 public static class Reparameterization
 {
+    /// <summary>Whether a layer is the training form of a plain one, which merging takes back.</summary>
+    public static bool IsTrainingForm(Module layer) => layer is IReparameterized or IReparameterizedNorm;
+
     /// <summary>
     /// A copy of the model in which every layer the policy selects, and the method accepts, has its training form.
     /// Everything else (norms, 1×1 convolutions, classifier) is inherited and keeps training.
@@ -26,13 +29,21 @@ public static class Reparameterization
         layers = [.. selected.Select(s => s.Name)];
         var expanded = (TModule)model.Clone();
         var init = new Initializer(model.NamedParameters().First().Parameter.Device, seed);
-        foreach (var site in selected)
+        try
         {
-            expanded.Replace(method.Place == ReparameterizationPlace.Norm ? site.NormName! : site.Name, method.Expand(site, init)).Dispose();
-            if (method.Place == ReparameterizationPlace.ConvolutionAndNorm && site.Norm is BatchNorm2d norm)
-                expanded.Replace(site.NormName!, new AbsorbedNorm(site, norm)).Dispose();
+            foreach (var site in selected)
+            {
+                expanded.Replace(method.Place == ReparameterizationPlace.Norm ? site.NormName! : site.Name, method.Expand(site, init)).Dispose();
+                if (method.Place == ReparameterizationPlace.ConvolutionAndNorm && site.Norm is BatchNorm2d norm)
+                    expanded.Replace(site.NormName!, new AbsorbedNorm(site, norm)).Dispose();
+            }
+            return expanded;
         }
-        return expanded;
+        catch
+        {
+            expanded.Dispose();
+            throw;
+        }
     }
 
     private static List<ConvSite> Select(IReadOnlyList<ConvSite> sites, IReparameterization method, LayerPolicy? policy)

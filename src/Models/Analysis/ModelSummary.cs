@@ -68,7 +68,7 @@ public sealed record ModelSummary(IReadOnlyList<LayerSummary> Layers)
 
     /// <summary>The merged model; null where there is nothing to merge.</summary>
     private static Model? Plain(Model model) =>
-        model.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm) ? model.Merge().Merged : null;
+        model.IsMergeable ? model.Merge().Merged : null;
 
     private sealed record Counted(string Name, string Kind, Shape Output, long Parameters, long Macs, long TransformMacs, long Bytes);
 
@@ -85,7 +85,7 @@ public sealed record ModelSummary(IReadOnlyList<LayerSummary> Layers)
         foreach (var (name, module) in model.NamedModules())
         {
             if (form.Length > 0 && name.StartsWith(form, StringComparison.Ordinal)) continue;
-            bool isForm = module is IReparameterized or IReparameterizedNorm or IUnmergeable or AbsorbedNorm;
+            bool isForm = Reparameterization.IsTrainingForm(module) || module is IUnmergeable or AbsorbedNorm;
             if (isForm) form = name + ".";
             long parameters = module.ParameterCount() - (isForm ? 0 : module.Children.Sum(c => c.Value.ParameterCount()));
             if (parameters == 0 && module is not AbsorbedNorm) continue;

@@ -140,11 +140,11 @@ public sealed class MethodComparison
     {
         model.Eval();
         double? error = null;
-        if (model.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm))
+        if (model.IsMergeable)
         {
             string file = Path.Combine(path, "merged.safetensors");
             var (merged, _) = model.Merge();
-            using (merged) ModelFile.Save(merged, file, new DataInfo(Data.Train.Name, Data.Train.Statistics.Mean, Data.Train.Statistics.Std, Data.Train.ClassNames));
+            using (merged) ModelFile.Save(merged, file, DataInfo.Of(Data.Train));
             using var loaded = ModelFile.Load(file, model.Device);
             var (difference, largest) = MergeCheck.OnScores(model, loaded, Data.Test, cancellation);
             error = difference / Math.Max(largest, double.Epsilon);
