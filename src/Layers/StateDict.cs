@@ -10,8 +10,11 @@ public sealed record StateEntry(Shape Shape, Func<float[]> Read)
     /// <summary>Copies the values straight into a parameter; null where only <see cref="Read"/> gives them.</summary>
     internal Action<Parameter>? CopyTo { get; init; }
 
-    /// <summary>Throws when the values cannot be weights; null where they need no check.</summary>
-    internal Action? Check { get; init; }
+    /// <summary>Throws when the values cannot be weights, using at most so many threads; null where they need no check.</summary>
+    internal Action<int>? Check { get; init; }
+
+    /// <summary>The file it is from, for messages.</summary>
+    internal string? Source { get; init; }
 
     /// <summary>A tensor of an open file: read when it is asked for, and loaded without an array between file and parameter.</summary>
     /// <exception cref="FileFormatException">An axis is longer than any of a model.</exception>
@@ -24,7 +27,8 @@ public sealed record StateEntry(Shape Shape, Func<float[]> Read)
         return new StateEntry(new Shape([.. tensor.Shape.Select(size => (int)size)]), () => file.Read(tensor.Name))
         {
             CopyTo = parameter => file.ReadInto(tensor.Name, parameter),
-            Check = () => file.RequireFinite(tensor.Name),
+            Check = threads => file.RequireFinite(tensor.Name, threads),
+            Source = file.Path,
         };
     }
 }
@@ -88,7 +92,7 @@ public static class StateDict
             throw new StateDictException($"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?", mismatch);
         var fitting = module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, Entry: state[p.Name])).ToArray();
         // First all that can fail, then the first change.
-        foreach (var (_, entry) in fitting) entry.Check?.Invoke();
+        foreach (var (parameter, entry) in fitting) entry.Check?.Invoke(parameter.Device.Threads);
         var read = fitting.Where(f => f.Entry.CopyTo is null).Select(f => (f.Parameter, Values: f.Entry.Read())).ToArray();
         foreach (var (parameter, values) in read) parameter.FromTorch(values);
         foreach (var (parameter, entry) in fitting) entry.CopyTo?.Invoke(parameter);

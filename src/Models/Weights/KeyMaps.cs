@@ -5,8 +5,10 @@ namespace RefConv.Models;
 /// A map is used when more of the model's names are found with it than without.
 /// </summary>
 /// <remarks>
-/// Rows for Ding's MobileNetV1 and ResNet and for timm's FasterNet, ConvNeXt and EfficientNet blocks were read off those repositories' code. The rest is from
-/// memory of the published files, which are not at hand, and marked so; a map that is wrong finds no names, and the error lists what is missing.
+/// Rows for Ding's MobileNetV1 and ResNet and for timm's FasterNet, ConvNeXt and EfficientNet blocks were read off those repositories' code. The rest,
+/// marked so, follows the published files' names and was not compared with the files themselves; a map that is wrong finds no names, and the error lists what is
+/// missing. Repositories whose layers compute something else under other names have no map, so that their weights are refused: efficientnet_pytorch has norms of
+/// ε = 1e-3 and TensorFlow's padding, which is uneven where a stride is 2.
 /// </remarks>
 internal static class KeyMaps
 {
@@ -17,7 +19,7 @@ internal static class KeyMaps
         "mobilenet_v2" => [TimmKeys.MobileNetV2(), KeyMap.Of("flat blocks", FlatMobileNetV2())],
         "mobilenet_v3_small" => [TimmKeys.MobileNetV3Small()],
         "mobilenet_v3_large" => [TimmKeys.MobileNetV3Large()],
-        "efficientnet_b0" => [TimmKeys.EfficientNetB0(), KeyMap.Of("efficientnet_pytorch", LukeEfficientNet())],
+        "efficientnet_b0" => [TimmKeys.EfficientNetB0()],
         "densenet121" => [KeyMap.Of("torchvision before 0.3", OldDenseNet([6, 12, 24, 16]))],
         "convnext_tiny" => [KeyMap.Of("facebookresearch", FacebookConvNeXt([3, 3, 9, 3])), TimmKeys.ConvNeXt([3, 3, 9, 3])],
         "vgg16_bn" => [TimmKeys.Vgg()],
@@ -63,7 +65,7 @@ internal static class KeyMaps
         yield return ("linear", "fc");
     }
 
-    /// <summary>tonylins and d-li14: blocks as one flat sequence of conv, norm, activation. From memory.</summary>
+    /// <summary>tonylins and d-li14: blocks as one flat sequence of conv, norm, activation. Not compared with a published file.</summary>
     private static IEnumerable<(string, string)> FlatMobileNetV2()
     {
         for (int i = 1; i <= 17; i++)
@@ -76,36 +78,6 @@ internal static class KeyMaps
         }
         yield return ("conv", "features.18");
         yield return ("classifier", "classifier.1");
-    }
-
-    /// <summary>lukemelas' efficientnet_pytorch. From memory.</summary>
-    private static IEnumerable<(string, string)> LukeEfficientNet()
-    {
-        yield return ("_conv_stem", "features.0.0");
-        yield return ("_bn0", "features.0.1");
-        int block = 0;
-        foreach (var (stage, count) in TimmKeys.EfficientNetStages.Select((count, s) => (s + 1, count)))
-        {
-            for (int b = 0; b < count; b++, block++)
-            {
-                string there = $"_blocks.{block}", here = $"features.{stage}.{b}.block";
-                int j = 0;
-                if (stage > 1)
-                {
-                    yield return ($"{there}._expand_conv", $"{here}.{j}.0");
-                    yield return ($"{there}._bn0", $"{here}.{j++}.1");
-                }
-                yield return ($"{there}._depthwise_conv", $"{here}.{j}.0");
-                yield return ($"{there}._bn1", $"{here}.{j++}.1");
-                yield return ($"{there}._se_reduce", $"{here}.{j}.fc1");
-                yield return ($"{there}._se_expand", $"{here}.{j++}.fc2");
-                yield return ($"{there}._project_conv", $"{here}.{j}.0");
-                yield return ($"{there}._bn2", $"{here}.{j}.1");
-            }
-        }
-        yield return ("_conv_head", "features.8.0");
-        yield return ("_bn1", "features.8.1");
-        yield return ("_fc", "classifier.1");
     }
 
     /// <summary>torchvision's files of 2017 write norm.1 for norm1, and so for the other three.</summary>

@@ -1,3 +1,4 @@
+using RefConv.IO;
 using RefConv.Layers;
 
 namespace RefConv.Models;
@@ -29,7 +30,14 @@ internal static class RepVggTrained
             var shape = state[block + Dense].Shape;
             if (shape.Rank != 4 || shape[2] != 3 || shape[3] != 3 || !HasAll(state, block, shape)) return null;
             var kernel = new Lazy<(float[] Weight, float[] Bias)>(() => Fold(state, block, shape));
-            deployed[block + ".rbr_reparam.weight"] = new StateEntry(shape, () => kernel.Value.Weight) { Check = () => CheckAll(state, block) };
+            deployed[block + ".rbr_reparam.weight"] = new StateEntry(shape, () => kernel.Value.Weight) 
+            {
+                Check = threads =>
+                {
+                    CheckAll(state, block, threads);
+                    CheckFolded(kernel.Value, block, state[block + Dense].Source);
+                },
+            };
             deployed[block + ".rbr_reparam.bias"] = new StateEntry(new Shape(shape[0]), () => kernel.Value.Bias);
         }
         return deployed;
@@ -44,11 +52,20 @@ internal static class RepVggTrained
 
     private static readonly string[] s_norm = ["weight", "bias", "running_mean", "running_var"];
 
-    private static void CheckAll(Dictionary<string, StateEntry> state, string block)
+    /// <summary>Finite branches can become what is no number: a variance below zero has no root, and large weights can leave the range of a float.</summary>
+    private static void CheckFolded((float[] Weight, float[] Bias) kernel, string block, string? source)
+    {
+        if (kernel.Weight.Any(float.IsNaN) || kernel.Bias.Any(float.IsNaN))
+            throw new FileFormatException(source ?? "The state dict", $"the branches of '{block}' do not fold into one kernel, because a running variance is below zero. Use an earlier checkpoint.");
+        if (!kernel.Weight.All(float.IsFinite) || !kernel.Bias.All(float.IsFinite))
+            throw new FileFormatException(source ?? "The state dict", $"the branches of '{block}' fold into a kernel with values too large for single precision. Use an earlier checkpoint.");
+    }
+
+    private static void CheckAll(Dictionary<string, StateEntry> state, string block, int threads)
     {
         foreach (var (key, entry) in state)
         {
-            if (key.StartsWith(block + ".rbr_", StringComparison.Ordinal)) entry.Check?.Invoke();
+            if (key.StartsWith(block + ".rbr_", StringComparison.Ordinal)) entry.Check?.Invoke(threads);
         }
     }
 

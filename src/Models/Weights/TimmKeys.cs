@@ -5,13 +5,13 @@ namespace RefConv.Models;
 /// ResNets and DenseNets have torchvision's names.
 /// </summary>
 /// <remarks>
-/// Names are all that is translated. timm's <c>tf_</c> variants have the same names, but another ε in their norms and another padding, so that they would load
+/// Names are all that is translated, but for MobileNetV3, whose norms have ε = 1e-5 there and 1e-3 here: see <see cref="NormEpsilon"/>. timm's <c>tf_</c> variants have the same names, but another ε in their norms and another padding, so that they would load
 /// and compute something else.
 /// </remarks>
 internal static class TimmKeys
 {
     /// <summary>Blocks of EfficientNet-B0's stages.</summary>
-    public static int[] EfficientNetStages => [1, 2, 2, 3, 3, 4, 1];
+    private static int[] EfficientNetStages => [1, 2, 2, 3, 3, 4, 1];
 
     /// <summary>The first block has no expansion and is a separable block there.</summary>
     public static KeyMap MobileNetV2()
@@ -101,13 +101,13 @@ internal static class TimmKeys
         }
     }
 
-    /// <summary>The linear layers are convolutions of 7×7 and 1×1 there. From memory.</summary>
+    /// <summary>The linear layers are convolutions of 7×7 and 1×1 there. Not compared with a published file.</summary>
     public static KeyMap Vgg() => KeyMap.Of("timm", [("pre_logits.fc1", "classifier.0"), ("pre_logits.fc2", "classifier.3"), ("head.fc", "classifier.6")]);
 
-    // Stage sizes and the head are from memory.
+    // Stage sizes and the head were not compared with a published file.
     private static KeyMap MobileNetV3(int[] stages, Func<int, bool> squeezes)
     {
-        return KeyMap.Of("timm", Rows());
+        return KeyMap.Of("timm", Rows()) with { Prepare = state => state.ContainsKey("conv_stem.weight") ? NormEpsilon.Change(state, there: 1e-5, here: Models.MobileNetV3.Eps) : null };
 
         IEnumerable<(string, string)> Rows()
         {

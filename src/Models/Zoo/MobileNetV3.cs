@@ -10,7 +10,10 @@ namespace RefConv.Models;
 /// <remarks>Norms have ε = 1e-3 and momentum 0.01. The variant for small images leaves out the strides of the stem and of the first block that has one.</remarks>
 public sealed class MobileNetV3 : Model
 {
-    private const double Eps = 1e-3, Momentum = 0.01;
+    /// <summary>ε of all norms.</summary>
+    internal const double Eps = 1e-3;
+
+    private const double Momentum = 0.01;
 
     /// <summary>A block: kernel size, width after expansion, output width, squeeze-excitation, activation, stride (tables 1 and 2 of the paper).</summary>
     internal readonly record struct Row(int Kernel, int Expansion, int Channels, bool Squeezes, ActivationKind Activation, int Stride);

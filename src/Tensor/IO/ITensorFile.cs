@@ -32,7 +32,9 @@ public interface ITensorFile : IDisposable
 
     /// <summary>Checks that a tensor can be a weight: no element is NaN or infinite, also not once it is a 32-bit float.</summary>
     /// <exception cref="FileFormatException">One is; the message names the tensor and says why that happens.</exception>
-    void RequireFinite(string name);
+    /// <param name="name">The tensor.</param>
+    /// <param name="threads">Threads to use at most.</param>
+    void RequireFinite(string name, int threads = 1);
 }
 
 /// <summary>Opens files of tensors of any known kind.</summary>

@@ -48,7 +48,7 @@ internal readonly unsafe struct MappedTensor(string path, TensorInfo info, byte*
     }
 
     /// <summary>See <see cref="ITensorFile.RequireFinite"/>.</summary>
-    public void RequireFinite()
+    public void RequireFinite(int threads)
     {
         if (_info.Type is not (SafeTensorsType.F16 or SafeTensorsType.BF16 or SafeTensorsType.F32 or SafeTensorsType.F64)) return;
         bool finite;
@@ -60,7 +60,7 @@ internal readonly unsafe struct MappedTensor(string path, TensorInfo info, byte*
         {
             var (type, data, count) = (_info.Type, (nint)_data, _info.Count);
             int bad = 0;
-            InPieces(count, Piece, Environment.ProcessorCount, (first, last) =>
+            InPieces(count, Piece, threads, (first, last) =>
             {
                 if (!AllFinite(type, (byte*)data, first, last)) Interlocked.Exchange(ref bad, 1);
             });

@@ -90,7 +90,7 @@ public sealed unsafe class SafeTensorsFile : ITensorFile
     public void ReadInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter);
 
     /// <inheritdoc/>
-    public void RequireFinite(string name) => Mapped(name).RequireFinite();
+    public void RequireFinite(string name, int threads = 1) => Mapped(name).RequireFinite(threads);
 
     /// <summary>A tensor of whole numbers (I8 to I64, U8 to U64, BOOL).</summary>
     /// <exception cref="FileFormatException">The file has no such tensor, it holds fractions, or a number does not fit.</exception>

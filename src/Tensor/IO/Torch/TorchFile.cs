@@ -67,7 +67,7 @@ public sealed unsafe class TorchFile : ITensorFile
     public void ReadInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter);
 
     /// <inheritdoc/>
-    public void RequireFinite(string name) => Mapped(name).RequireFinite();
+    public void RequireFinite(string name, int threads = 1) => Mapped(name).RequireFinite(threads);
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
