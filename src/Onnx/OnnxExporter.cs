@@ -23,12 +23,23 @@ public sealed record OnnxOptions
     public DataInfo? Data { get; init; }
 }
 
+/// <summary>What the file takes or gives.</summary>
+/// <param name="Name">Its name in the file.</param>
+/// <param name="Sizes">A number, or the name of a size that is free, for each axis: <c>batch, 3, 224, 224</c>.</param>
+public sealed record OnnxValue(string Name, IReadOnlyList<string> Sizes)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} [{string.Join(", ", Sizes)}]";
+}
+
 /// <summary>What was written.</summary>
 /// <param name="Path">The file.</param>
 /// <param name="Bytes">Its length.</param>
 /// <param name="Operators">How often each ONNX operator occurs in it.</param>
 /// <param name="Parameters">Numbers in its weights.</param>
-public sealed record OnnxSummary(string Path, long Bytes, IReadOnlyDictionary<string, int> Operators, long Parameters);
+/// <param name="Input">What it takes.</param>
+/// <param name="Output">What it gives.</param>
+public sealed record OnnxSummary(string Path, long Bytes, IReadOnlyDictionary<string, int> Operators, long Parameters, OnnxValue Input, OnnxValue Output);
 
 /// <summary>
 /// Writes models as ONNX (operator set 17), for other runtimes. The file takes <c>input [batch, channels, height, width]</c> and gives <c>logits</c>
@@ -84,7 +95,11 @@ public static class OnnxExporter
         AtomicFile.Write(path, file.WriteTo);
         return new OnnxSummary(path, file.CalculateSize(),
             graph.Proto.Node.GroupBy(n => n.OpType).OrderBy(g => g.Key, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Count()),
-            graph.Proto.Initializer.Where(i => i.DataType == (int)TensorProto.Types.DataType.Float).Sum(i => (long)i.RawData.Length / sizeof(float)));
+            graph.Proto.Initializer.Where(i => i.DataType == (int)TensorProto.Types.DataType.Float).Sum(i => (long)i.RawData.Length / sizeof(float)),
+            Told(graph.Proto.Input[0]), Told(graph.Proto.Output[0]));
+
+        static OnnxValue Told(ValueInfoProto value) => new(value.Name,
+            [.. value.Type.TensorType.Shape.Dim.Select(d => d.DimParam.Length > 0 ? d.DimParam : d.DimValue.ToString(CultureInfo.InvariantCulture))]);
     }
 
     /// <summary>Records one forward pass without computing it, and translates the recording.</summary>
@@ -111,11 +126,9 @@ public static class OnnxExporter
     {
         if (module.NamedModules().FirstOrDefault(m => m.Module.Training) is { Module: not null } training)
             throw new InvalidOperationException($"Export needs the model in evaluation mode, but {(training.Name.Length == 0 ? "it" : $"'{training.Name}'")} is in training mode. Call Eval() first.");
-        if (!options.TrainingForm && module.NamedModules().FirstOrDefault(m => IsTrainingForm(m.Module)) is { Module: not null } form)
+        if (!options.TrainingForm && module.NamedModules().FirstOrDefault(m => Reparameterization.IsTrainingForm(m.Module)) is { Module: not null } form)
             throw new InvalidOperationException($"The model is in training form ('{form.Name}' is still to be merged), which nobody wants to deploy by accident. Merge it first (refconv merge, or export --merge), or ask for this form (export --training-form).");
     }
-
-    private static bool IsTrainingForm(Module module) => module is IReparameterized or IReparameterizedNorm;
 
     /// <summary>Refuses weights that do not fit into one file.</summary>
     internal static void CheckSize(long bytes)

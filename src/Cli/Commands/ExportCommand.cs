@@ -1,6 +1,6 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
-using RefConv.Layers;
 using RefConv.Models;
 using RefConv.Onnx;
 
@@ -29,20 +29,19 @@ internal static class ExportCommand
             using var device = Devices.Open("auto", 0);
             using var loaded = ModelFile.Load(parsed.GetValue(file)!, device, out var data);
             // A model that has nothing to merge is what --merge asks for.
-            using var merged = parsed.GetValue(merge) && loaded.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm) ? loaded.Merge().Merged : null;
+            using var merged = parsed.GetValue(merge) && loaded.IsMergeable ? loaded.Merge().Merged : null;
             var model = merged ?? loaded;
             var options = new OnnxOptions { ImageSize = parsed.GetValue(size), TrainingForm = parsed.GetValue(trainingForm), Data = data };
-            Print(output, model, options, OnnxExporter.Export(model, path, options), merged != null);
+            Print(output, model, OnnxExporter.Export(model, path, options), merged != null);
             return 0;
         });
         return command;
     }
 
-    private static void Print(Output output, Model model, OnnxOptions options, OnnxSummary summary, bool merged)
+    private static void Print(Output output, Model model, OnnxSummary summary, bool merged)
     {
-        int pixels = options.ImageSize ?? model.Spec.ImageSize, channels = model.Spec.InChannels;
         output.Line($"{model.Spec}{(merged ? ", merged" : "")}: {summary.Parameters:N0} parameters in {summary.Operators.Values.Sum()} nodes ({string.Join(", ", summary.Operators.Select(o => $"{o.Value} {o.Key}"))}).");
-        output.Line($"input [batch, {channels}, {pixels}, {pixels}] → logits [batch, {model.Spec.Classes}], operator set 17, {Output.Text(summary.Bytes / 1e6, "0.0")} MB: {summary.Path}");
+        output.Line($"{summary.Input} → {summary.Output}, operator set 17, {Output.Text(summary.Bytes / 1e6, "0.0")} MB: {summary.Path}");
         JsonObject operators = [];
         foreach (var (name, count) in summary.Operators) operators[name] = count;
         output.Object(new JsonObject
@@ -51,9 +50,12 @@ internal static class ExportCommand
             ["bytes"] = summary.Bytes,
             ["parameters"] = summary.Parameters,
             ["merged"] = merged,
-            ["input"] = new JsonArray("batch", channels, pixels, pixels),
-            ["output"] = new JsonArray("batch", model.Spec.Classes),
+            ["input"] = Sizes(summary.Input),
+            ["output"] = Sizes(summary.Output),
             ["operators"] = operators,
         });
+
+        // Numbers as numbers, free sizes by their names.
+        static JsonArray Sizes(OnnxValue value) => new([.. value.Sizes.Select(s => int.TryParse(s, NumberStyles.None, CultureInfo.InvariantCulture, out int size) ? (JsonNode)size : s)]);
     }
 }

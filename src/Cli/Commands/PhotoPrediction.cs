@@ -76,7 +76,7 @@ internal sealed class PhotoPrediction
 
     private static double[] Softmax(float[] scores)
     {
-        if (!scores.All(float.IsFinite)) throw new InvalidOperationException("The model answers with values that are no finite numbers: its weights are damaged, or its training diverged.");
+        PredictCommand.CheckScores(scores);
         double largest = scores.Max();
         double[] e = [.. scores.Select(s => Math.Exp(s - largest))];
         double sum = e.Sum();

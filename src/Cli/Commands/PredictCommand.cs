@@ -33,6 +33,8 @@ internal static class PredictCommand
             var output = new Output(parsed.GetValue(json));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var data);
+            if (model.Task != ModelTask.Classification)
+                throw new ArgumentException($"{model.Spec.Architecture} is no classifier: it enlarges pictures and has no class scores. Export it (refconv export) and run the file where pictures are to be enlarged.");
             if (from == null) return new PhotoPrediction(model, data, parsed.GetValue(labels), parsed.GetValue(top)).Run(output, pictures, cancellation);
             RawTensors(output, model, data, from, parsed.GetValue(to)!, parsed.GetValue(batch), cancellation);
             return 0;
@@ -46,7 +48,10 @@ internal static class PredictCommand
         var images = NpyFile.Read(from);
         Check(images, model, from);
         int n = images.Shape[0], classes = model.Spec.Classes;
-        float[] scores = Scores(model, images.ToFloats(), n, batch, cancellation);
+        float[] values = images.ToFloats();
+        if (!values.All(float.IsFinite)) throw new FileFormatException(from, "holds values that are no finite numbers. Images must be normalised as in training.");
+        float[] scores = Scores(model, values, n, batch, cancellation);
+        CheckScores(scores);
         NpyFile.Write(to, scores, new Shape(n, classes));
         int[] best = [.. Enumerable.Range(0, n).Select(i => ArgMax(scores.AsSpan(i * classes, classes)))];
         output.Line($"{model.Spec}: scores of {n} image{(n == 1 ? "" : "s")} in {to}");
@@ -55,6 +60,12 @@ internal static class PredictCommand
         output.Object(new JsonObject { ["file"] = to, ["images"] = n, ["classes"] = classes, ["best"] = new JsonArray([.. best.Select(b => (JsonNode)b)]) });
 
         string Name(int c) => data?.ClassNames is { } names && c < names.Count ? $"class {c} ({names[c]})" : $"class {c}";
+    }
+
+    /// <summary>Refuses scores that say nothing: the largest of them would be a class all the same.</summary>
+    internal static void CheckScores(float[] scores)
+    {
+        if (!scores.All(float.IsFinite)) throw new InvalidOperationException("The model answers with values that are no finite numbers: its weights are damaged, or its training diverged.");
     }
 
     private static void Check(NpyArray images, Model model, string path)

@@ -32,6 +32,18 @@ public sealed class ExportTests : DeviceTest
     }
 
     [Fact]
+    public void ExportsAnEnlarger()
+    {
+        string model = _folder.File("sesr.safetensors"), onnx = _folder.File("sesr.onnx");
+        using (var net = Zoo.Create(new ModelSpec("sesr_m3_x2") { Width = 0.25, ImageSize = 8 }, new Initializer(Cpu)))
+            ModelFile.Save(net, model);
+        Assert.Contains("input [batch, 1, height, width] → output [batch, 1, output_height, output_width]", Good("export", model, "-o", onnx).Out);
+        var result = Good("export", model, "-o", onnx, "--json").Json;
+        Assert.Equal("""["batch",1,"height","width"]""", result.GetProperty("input").GetRawText());
+        Assert.Equal("""["batch",1,"output_height","output_width"]""", result.GetProperty("output").GetRawText());
+    }
+
+    [Fact]
     public void ARefocusedModelMustBeMergedOrAskedFor()
     {
         string model = Save("refocused.safetensors", refocused: true), onnx = _folder.File("x.onnx");
@@ -95,6 +107,19 @@ public sealed class ExportTests : DeviceTest
         Wrong("no image", new Shape(0, 3, 24, 24));
         NpyFile.Write(x, new byte[3 * 24 * 24], new Shape(1, 3, 24, 24));
         Fails(1, "must be normalised as in training and be saved as float32", "predict", model, "--input", x, "--output", y);
+        NpyFile.Write(x, new float[3 * 24 * 24], new Shape(1, 3, 24, 24));
+        NpyFile.Write(x, Enumerable.Repeat(float.NaN, 3 * 24 * 24).ToArray(), new Shape(1, 3, 24, 24));
+        Fails(1, "no finite numbers. Images must", "predict", model, "--input", x, "--output", y);
+        NpyFile.Write(x, new float[3 * 24 * 24], new Shape(1, 3, 24, 24));
+        using (var loud = ModelFile.Load(model, Cpu))
+        {
+            // All weights are finite, and what they give is not.
+            ((BatchNorm2d)loud.Find("model.13.4")).Bias.FromTorch(Enumerable.Repeat(1e38f, 128).ToArray());
+            ((Linear)loud.Find("fc")).Weight.FromTorch([.. Enumerable.Repeat(float.MaxValue, 5 * 128)]);
+            ModelFile.Save(loud, _folder.File("loud"));
+            NpyFile.Write(x, Enumerable.Repeat(1f, 3 * 24 * 24).ToArray(), new Shape(1, 3, 24, 24));
+            Fails(1, "The model answers with values that are no finite numbers", "predict", _folder.File("loud"), "--input", x, "--output", y);
+        }
         NpyFile.Write(x, new float[3 * 24 * 24], new Shape(1, 3, 24, 24));
         Fails(1, "--batch must be at least 1", "predict", model, "--input", x, "--output", y, "--batch", "0");
         Fails(1, "is a folder", "predict", model, "--input", x, "--output", _folder.Path);

@@ -140,6 +140,42 @@ public sealed class PredictTests : IDisposable
     }
 
     [Fact]
+    public void AConvertedModelSeesTheSamePicturesBeforeAndAfterAStop()
+    {
+        for (int i = 0; i < 5; i++)
+        {
+            foreach (string kind in new[] { "left", "right" })
+            {
+                Directory.CreateDirectory(_folder.File($"data/{kind}"));
+                _folder.Write($"data/{kind}/{i}.png", PngMaker.Noise(kind == "left" ? 40 : 20, 30, i));
+            }
+        }
+        // EfficientNet's weights were trained with bicubic pictures; a checkpoint of ours says so.
+        string start = _folder.File("converted.safetensors"), whole = _folder.File("whole"), parts = _folder.File("parts");
+        using (var device = new CpuDevice(1))
+        using (var model = Zoo.Create(new ModelSpec("efficientnet_b0") { Classes = 2, Width = 0.1, ImageSize = 16, SmallImages = true }, new Initializer(device, seed: 3)))
+            ModelFile.Save(model, start);
+        string[] options = ["train", "--from", start, "--data", $"imagefolder:{_folder.File("data")}", "--batch", "4", "--epochs", "2", "--threads", "1"];
+        var run = Good([.. options, "--out", whole, "--json"]).Json;
+        Good([.. options, "--out", parts, "--stop-after", "1"]);
+        Good("train", "--resume", parts, "--threads", "1");
+        TrainingBench.AssertSameRun(whole, parts);
+        var test = Good("eval", Path.Combine(whole, "last.safetensors"), "--data", options[4], "--threads", "1", "--json").Json;
+        Assert.Equal(run.GetProperty("testLoss").GetDouble(), test.GetProperty("loss").GetDouble());
+        Fails(1, "Leave it out", [.. options, "--image-size", "32"]);
+    }
+
+    [Fact]
+    public void EnlargersHaveNoClasses()
+    {
+        using var device = new CpuDevice(1);
+        using var model = Zoo.Create(new ModelSpec("sesr_m3_x2") { Width = 0.25, ImageSize = 8 }, new Initializer(device));
+        ModelFile.Save(model, _folder.File("sesr.safetensors"));
+        Fails(1, "sesr_m3_x2 is no classifier", "predict", _folder.File("sesr.safetensors"), _photo);
+        Fails(1, "sesr_m3_x2 is no classifier", "predict", _folder.File("sesr.safetensors"), "--input", "x.npy", "--output", "y.npy");
+    }
+
+    [Fact]
     public void FoldersOfPicturesAreTimed()
     {
         _folder.Write("broken.png", "GIF89a"u8);
