@@ -128,14 +128,11 @@ internal static class Options
     };
 
     /// <summary>The small-image variant of an architecture for a data set of small images, the ImageNet form otherwise.</summary>
-    public static ModelSpec SpecFor(string architecture, double width, IImageDataset data) => new(architecture)
-    {
-        Classes = data.ClassNames.Count,
-        Width = width,
-        InChannels = data.Channels,
-        ImageSize = data.Height,
-        SmallImages = data.Height <= 64,
-    };
+    public static ModelSpec SpecFor(string architecture, double width, IImageDataset data) => SpecFor(architecture, width, data.ClassNames.Count, data.Height) with { InChannels = data.Channels };
+
+    /// <summary>The variant for small images up to 64 pixels, the ImageNet form above.</summary>
+    public static ModelSpec SpecFor(string architecture, double width, int classes, int pixels) =>
+        new(architecture) { Classes = classes, Width = width, ImageSize = pixels, SmallImages = pixels <= 64 };
 
     private static Option<int> Integer(string name, int fallback, string description) => new(name)
     {

@@ -19,13 +19,15 @@ internal static class ConvertCommand
         Option<string?> model = new("--model") { Description = $"Architecture of the weights: {string.Join(" | ", Zoo.Names)}. A model file says it itself.", HelpName = "NAME" };
         Option<double> width = Options.Width();
         Option<int> classes = new("--classes") { Description = "Classes.", DefaultValueFactory = _ => 1000, HelpName = "N" };
-        Option<int> size = new("--size") { Description = "Rows and columns of the images the model is for; up to 64 the variant for small images is taken.", DefaultValueFactory = _ => 224, HelpName = "PIXELS" };
+        Option<int> size = new("--size") { Description = "Rows and columns of the images the model is for.", DefaultValueFactory = _ => 224, HelpName = "PIXELS" };
+        Option<bool?> small = new("--small-images") { Description = "Whether it is the variant for small images, whose first strides are left out. Default: true up to 64 pixels, false above.", HelpName = "true|false" };
+        Option<int> channels = new("--channels") { Description = "Channels of the images: 1 for grey, 3 for colour.", DefaultValueFactory = _ => 3, HelpName = "N" };
         Option<bool> noClassifier = new("--no-classifier") { Description = "Leave out the last layer, which gets random initial weights: for training on other classes." };
         Option<ulong> seed = Options.Seed();
         Option<bool> json = Options.Json();
         command.Add(from);
         command.Add(to);
-        Option[] own = [model, width, classes, size, noClassifier, seed];
+        Option[] own = [model, width, classes, size, small, channels, noClassifier, seed];
         foreach (var option in own.Append(json)) command.Add(option);
         command.SetAction(parsed =>
         {
@@ -46,8 +48,8 @@ internal static class ConvertCommand
 
             Model Read()
             {
-                int pixels = parsed.GetValue(size);
-                var spec = new ModelSpec(parsed.GetValue(model)!) { Classes = parsed.GetValue(classes), Width = parsed.GetValue(width), ImageSize = pixels, SmallImages = pixels <= 64 };
+                var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), parsed.GetValue(classes), parsed.GetValue(size)) with { InChannels = parsed.GetValue(channels) };
+                if (parsed.GetValue(small) is { } isSmall) spec = spec with { SmallImages = isSmall };
                 bool classifier = !parsed.GetValue(noClassifier);
                 var built = Zoo.Create(spec, classifier ? Initializer.ForLoading(device) : new Initializer(device, parsed.GetValue(seed)));
                 try

@@ -36,8 +36,7 @@ internal static class SummaryCommand
 
             Model Build(Device where)
             {
-                int pixels = parsed.GetValue(size);
-                var spec = new ModelSpec(parsed.GetValue(model)!) { Classes = parsed.GetValue(classes), Width = parsed.GetValue(width), ImageSize = pixels, SmallImages = pixels <= 64 };
+                var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), parsed.GetValue(classes), parsed.GetValue(size));
                 var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
                 var created = Zoo.Create(spec, new Initializer(where));
                 if (how == null) return created;

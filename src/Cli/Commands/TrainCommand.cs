@@ -65,14 +65,16 @@ internal static class TrainCommand
                 return SuperResolutionRun.Start(output, where, architecture, parsed.GetValue(width), form, parsed.GetValue(data)!, parsed.GetValue(limit),
                     scale => superResolution.Read(parsed, recipe, scale), parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
             }
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), FolderOptions(parsed.GetValue(data)!, parsed.GetValue(imageSize), parsed.GetValue(from), where));
+            string? start = parsed.GetValue(from);
+            DataInfo? info = null;
+            using var initial = start == null ? null : ModelFile.Load(start, where, out info);
+            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), FolderOptions(parsed.GetValue(data)!, parsed.GetValue(imageSize), start, initial?.Spec, info));
             var settings = recipe.Read(parsed);
             settings.Validate();
             var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
             var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
             var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train);
             string path = parsed.GetValue(outFolder) ?? Options.NewFolder("train");
-            string? start = parsed.GetValue(from);
             if (how is RefConvMethod && start == null)
             {
                 output.Line("RefConv refocuses trained kernels, and no model is given with --from: a plain one is trained first, by the same recipe.");
@@ -82,30 +84,25 @@ internal static class TrainCommand
                 if (code != 0 || !File.Exists(new RunFolder(first).BestFile) || parsed.GetValue(stopAfter) < settings.Epochs) return code;
                 start = new RunFolder(first).LastFile;
             }
-            using var net = Begin();
+            using var begun = initial == null ? Begin() : null;
+            var net = initial ?? begun!;
             if (how == null) return TrainingRun.Start(output, net, source, state, path, parsed.GetValue(stopAfter), cancellation);
+            if (net.Forms.Count > 0) throw new ArgumentException($"{start} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
             using var expanded = net.Expand(how, seed: settings.Seed);
             return TrainingRun.Start(output, expanded, source, state with { Kind = how is RefConvMethod ? "refocus" : how.Name }, path, parsed.GetValue(stopAfter), cancellation);
 
-            Model Begin()
-            {
-                if (start == null) return Zoo.Create(spec, new Initializer(where, settings.Seed));
-                var loaded = ModelFile.Load(start, where);
-                if (how == null || loaded.Forms.Count == 0) return loaded;
-                using (loaded) throw new ArgumentException($"{start} is in {loaded.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
-            }
+            Model Begin() => start == null ? Zoo.Create(spec, new Initializer(where, settings.Seed)) : ModelFile.Load(start, where);
         });
         return command;
     }
 
     /// <summary>The input of the model that pictures of a folder are for: of the one to start from, or of one of the size asked for.</summary>
-    private static ImageFolderOptions? FolderOptions(string data, int? size, string? from, Kernels.Device where)
+    private static ImageFolderOptions? FolderOptions(string data, int? size, string? from, ModelSpec? spec, DataInfo? info)
     {
-        if (from != null && data.StartsWith("imagefolder:", StringComparison.Ordinal))
+        if (spec != null && data.StartsWith("imagefolder:", StringComparison.Ordinal))
         {
-            using var model = ModelFile.Load(from, where, out var info);
-            if (size != null && size != model.Spec.ImageSize) throw new ArgumentException($"--image-size is {size}, and {from} takes pictures of {model.Spec.ImageSize}×{model.Spec.ImageSize}. Leave it out.");
-            return ImageFolderOptions.For(model.Spec, info);
+            if (size != null && size != spec.ImageSize) throw new ArgumentException($"--image-size is {size}, and {from} takes pictures of {spec.ImageSize}×{spec.ImageSize}. Leave it out.");
+            return ImageFolderOptions.For(spec, info);
         }
         if (size == null) return null;
         if (!data.StartsWith("imagefolder:", StringComparison.Ordinal)) throw new ArgumentException($"--image-size is for imagefolder:DIR; the pictures of '{data}' have a size of their own.");

@@ -59,6 +59,19 @@ public sealed class ConvertTests : IDisposable
         Assert.Equal(7, loaded.NamedParameters().Last().Parameter.ToArray().Distinct().Count()); // drawn, not zero
     }
 
+    [Theory]
+    [InlineData(32, false, 1)]
+    [InlineData(80, true, 3)]
+    public void SizeVariantAndChannelsAreFree(int size, bool small, int channels)
+    {
+        var spec = new ModelSpec("mobilenet_v1") { Classes = 10, Width = 0.0625, SmallImages = small, ImageSize = size, InChannels = channels };
+        using (var model = Zoo.Create(spec, new Initializer(_device, 9))) ModelFile.SaveTorch(model, In);
+        Good("convert", In, Out, "--model", "mobilenet_v1", "--classes", "10", "--width", "0.0625", "--size", $"{size}", "--small-images", small ? "true" : "false", "--channels", $"{channels}");
+        using var loaded = ModelFile.Load(Out, _device);
+        Assert.Equal(spec, loaded.Spec);
+        Fails(1, "--channels cannot be given", "convert", Out, _folder.File("x.pth"), "--channels", "1");
+    }
+
     [Fact]
     public void WhatCannotBe()
     {
