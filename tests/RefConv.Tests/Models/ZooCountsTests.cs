@@ -115,6 +115,23 @@ public sealed class ZooCountsTests
     [MemberData(nameof(OnCifar))]
     public void CountsAtCifarSize(string name, Counts expected) => CompareCounts(new ModelSpec(name) { Classes = 10, ImageSize = 32, SmallImages = true }, expected);
 
+    /// <summary>Where kernels differ in size, refocusing kernels as large as they are: the largest odd size up to k, for every k of the network.</summary>
+    [Theory]
+    [InlineData("mobilenet_v3_small", 22_770_288)]
+    [InlineData("mobilenet_v3_large", 65_931_120)]
+    [InlineData("efficientnet_b0", 158_009_184)]
+    [InlineData("hbonet", 46_430_672)]
+    [InlineData("convnext_tiny", 158_895_648)]
+    public void RefocusWeightsAtTheLargestSize(string name, long expected)
+    {
+        using var device = new ShapeDevice();
+        using var model = Zoo.Create(new ModelSpec(name), Initializer.ForLoading(device));
+        using var refocused = model.Expand(new RefConvMethod(new RefConvOptions { MapK = 99, Init = RefocusInit.Zero }), LayerPolicy.LargerThan1);
+        var maps = refocused.NamedModules().Select(m => m.Module).OfType<RefConv2d>().ToArray();
+        Assert.Equal(expected, maps.Sum(l => l.Map.Data.Length));
+        Assert.Equal(expected, ModelSummary.Of(refocused).TrainParameters - model.ParameterCount());
+    }
+
     private static void CompareCounts(ModelSpec spec, Counts expected)
     {
         using var device = new ShapeDevice();
