@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using RefConv.IO;
 
@@ -65,6 +66,7 @@ public sealed unsafe class PickleTests
     [InlineData("lists", "]", 200_000, "stacks more than")]
     [InlineData("dictionaries", "}", 200_000, "stacks more than")]
     [InlineData("tuples", "\u0085", 200_000, null)]
+    [InlineData("kept values", "\u0094", 200_000, "again and again")]
     [InlineData("copies", "ccollections\nOrderedDict\nh\u0001\u0085R0", 20_000, "again and again")]
     public void SmallPicklesStaySmall(string kind, string repeated, int times, string? phrase)
     {
@@ -76,6 +78,20 @@ public sealed unsafe class PickleTests
         else Assert.Contains(phrase, Assert.Throws<FileFormatException>(() => Read(bytes)).Message);
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         Assert.True(allocated < (100 * bytes.Length) + 100_000, $"{kind}: {bytes.Length} bytes made it allocate {allocated}");
+    }
+
+    /// <summary>One dictionary of many entries, many times in another one: what is in it is not counted anew each time.</summary>
+    [Fact]
+    public void OneDictionaryInManyPlacesIsLookedThroughOnce()
+    {
+        const int Many = 60_000, Batch = 20_000;
+        string inner = string.Concat(Enumerable.Repeat("(" + string.Concat(Enumerable.Repeat("NN", Batch)) + "u", Many / Batch));
+        string outer = string.Concat(Enumerable.Repeat("(" + string.Concat(Enumerable.Repeat("Nh\0", Batch)) + "u", Many / Batch));
+        object? root = Read("}q\0" + inner + "0}" + outer + ".");
+        long start = Stopwatch.GetTimestamp();
+        Assert.Contains("no weights that could be found", Assert.Throws<FileFormatException>(() => TorchCheckpoint.StateDict("made.pth", root)).Message);
+        // Looking through all of them took a minute; now it is a millisecond.
+        Assert.True(Stopwatch.GetElapsedTime(start).TotalSeconds < 3, $"took {Stopwatch.GetElapsedTime(start)}");
     }
 
     private static object? Read(string latin1) => Read(Encoding.Latin1.GetBytes(latin1));

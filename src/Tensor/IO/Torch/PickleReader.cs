@@ -11,6 +11,11 @@ namespace RefConv.IO;
 /// </summary>
 internal sealed unsafe class PickleReader
 {
+    /// <summary>
+    /// What keeping a value costs of the budget. To keep one takes a byte, to make it another, so a pickle that keeps every value once can pay for all of them.
+    /// </summary>
+    private const int KeepCost = 2;
+
     /// <summary>torch.save puts at most a thousand pairs on the stack at a time.</summary>
     private const int MostStack = 1 << 16;
 
@@ -114,9 +119,9 @@ internal sealed unsafe class PickleReader
     {
         switch (opcode)
         {
-            case (byte)'q': _memo[Take(1)[0]] = Peek(); return true;
-            case (byte)'r': _memo[BinaryPrimitives.ReadUInt32LittleEndian(Take(4))] = Peek(); return true;
-            case 0x94: _memo[_memo.Count] = Peek(); return true;
+            case (byte)'q': Keep(Take(1)[0]); return true;
+            case (byte)'r': Keep(BinaryPrimitives.ReadUInt32LittleEndian(Take(4))); return true;
+            case 0x94: Keep(_memo.Count); return true;
             case (byte)'h': Recall(Take(1)[0]); return true;
             case (byte)'j': Recall(BinaryPrimitives.ReadUInt32LittleEndian(Take(4))); return true;
             default: return false;
@@ -245,6 +250,12 @@ internal sealed unsafe class PickleReader
         if (end < 0) throw Damaged("a name in it has no end");
         Position += end + 1;
         return Encoding.UTF8.GetString(rest[..end]);
+    }
+
+    private void Keep(long key)
+    {
+        _rebuild.Spend(KeepCost);
+        _memo[key] = Peek();
     }
 
     private void Recall(long key)

@@ -22,7 +22,14 @@ internal sealed class PickleDictionary
 
     public IReadOnlyList<KeyValuePair<object?, object?>> Items => _items ?? (IReadOnlyList<KeyValuePair<object?, object?>>)[];
 
-    public void Add(object? key, object? value) => (_items ??= []).Add(new(key, value));
+    /// <summary>A tensor lies in it under a name. Kept, not looked for: a few bytes can put one dictionary into another any number of times.</summary>
+    public bool HasTensors { get; private set; }
+
+    public void Add(object? key, object? value)
+    {
+        HasTensors |= key is string && value is TorchTensor;
+        (_items ??= []).Add(new(key, value));
+    }
 }
 
 /// <summary>Something that is of no use here (a learning rate scheduler's counter, command-line arguments): only what it was called is kept.</summary>

@@ -43,15 +43,13 @@ internal static class TorchCheckpoint
     {
         foreach (string wrapper in Wrappers)
         {
-            if (dictionary.Items.LastOrDefault(i => i.Key is string key && key == wrapper).Value is PickleDictionary inner && (HasTensors(inner) || inner.Items.Any(i => i.Value is PickleDictionary d && HasTensors(d))))
+            if (dictionary.Items.LastOrDefault(i => i.Key is string key && key == wrapper).Value is PickleDictionary inner && (inner.HasTensors || inner.Items.Any(i => i.Value is PickleDictionary { HasTensors: true })))
                 return inner;
         }
-        if (HasTensors(dictionary)) return null;
-        var candidates = dictionary.Items.Select(i => i.Value).OfType<PickleDictionary>().Where(HasTensors).Take(2).ToArray();
+        if (dictionary.HasTensors) return null;
+        var candidates = dictionary.Items.Select(i => i.Value).OfType<PickleDictionary>().Where(d => d.HasTensors).Take(2).ToArray();
         return candidates.Length == 1 ? candidates[0] : null;
     }
-
-    private static bool HasTensors(PickleDictionary dictionary) => dictionary.Items.Any(i => i is { Key: string, Value: TorchTensor });
 
     private static string Describe(object? value) => value switch
     {

@@ -11,7 +11,7 @@ internal sealed class TorchRebuild(string path)
 
     private readonly Dictionary<string, TorchStorage> _storages = new(StringComparer.Ordinal);
 
-    /// <summary>How many more items may be copied; see <see cref="Spend"/>.</summary>
+    /// <summary>How many more items may be copied or kept; see <see cref="Spend"/>.</summary>
     public long Budget { get; set; }
 
     /// <summary>All storages mentioned, by key.</summary>
@@ -87,11 +87,14 @@ internal sealed class TorchRebuild(string path)
         return dictionary;
     }
 
-    /// <summary>Copies cost a pickle a few bytes however large they are, so a damaged one could ask for any number of them: a whole one needs fewer than it has bytes.</summary>
-    private void Spend(int items)
+    /// <summary>
+    /// Copies, and values kept for later, cost a pickle a byte or a few however large they are here, so a damaged one could ask for any number of them: a whole one
+    /// needs fewer than it has bytes.
+    /// </summary>
+    public void Spend(int items)
     {
         Budget -= items;
-        if (Budget < 0) throw Damaged("it copies its own contents again and again");
+        if (Budget < 0) throw Damaged("it keeps or copies its own contents again and again");
     }
 
     /// <summary>A tensor: storage, offset, size, stride, and more that only training needs.</summary>
