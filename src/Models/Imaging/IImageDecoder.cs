@@ -18,11 +18,15 @@ public sealed record ImageInfo(string Format, int Width, int Height, int Channel
 public interface IImageDecoder
 {
     /// <summary>Reads the head only.</summary>
-    /// <exception cref="ImageFormatException">No such format, or damaged.</exception>
+    /// <param name="file">The file, or the first 64 KB of it; where those end in an exception, the whole file is asked about next.</param>
+    /// <exception cref="ImageFormatException">No such format, or damaged, or cut off before the head's end.</exception>
     ImageInfo ReadInfo(ReadOnlyMemory<byte> file);
 
     /// <summary>Decodes the picture to 8 bits, upright.</summary>
     /// <exception cref="ImageFormatException">No such format, too large, or damaged.</exception>
+    /// <exception cref="NotSupportedException">
+    /// The format is decoded by a library that is not installed (JPEG: libjpeg-turbo); the message says how to install it.
+    /// </exception>
     Image Decode(ReadOnlyMemory<byte> file);
 }
 
@@ -36,22 +40,38 @@ public static class ImageFile
 {
     private const long MostBytes = 1L << 30;
 
+    /// <summary>Most heads are shorter; only previews and colour profiles make one longer.</summary>
+    private const int HeadBytes = 1 << 16;
+
     /// <summary>What reads them: PNG and JPEG unless replaced.</summary>
     public static IImageDecoder Decoder { get; set; } = new ImageDecoder();
 
     /// <summary>Reads a picture.</summary>
     /// <exception cref="FileFormatException">Not a picture that can be read; the message names the file.</exception>
     /// <exception cref="IOException">The file is missing or cannot be read.</exception>
-    public static Image Load(string path) => Read(path, Decoder.Decode);
+    /// <exception cref="NotSupportedException">A JPEG file, and libjpeg-turbo is not installed; the message says how to install it.</exception>
+    public static Image Load(string path) => Read(path, ReadBytes(path), Decoder.Decode);
 
-    /// <summary>Reads what the head of a file says.</summary>
+    /// <summary>Reads what the head of a file says, and mostly no more of the file than that.</summary>
     /// <exception cref="FileFormatException">Not a picture that can be read; the message names the file.</exception>
     /// <exception cref="IOException">The file is missing or cannot be read.</exception>
-    public static ImageInfo LoadInfo(string path) => Read(path, Decoder.ReadInfo);
-
-    private static T Read<T>(string path, Func<ReadOnlyMemory<byte>, T> decode)
+    public static ImageInfo LoadInfo(string path)
     {
-        byte[] bytes = ReadBytes(path);
+        byte[] head = ReadBytes(path, HeadBytes);
+        if (head.Length < HeadBytes) return Read(path, head, Decoder.ReadInfo);
+        try
+        {
+            return Decoder.ReadInfo(head);
+        }
+        catch (ImageFormatException)
+        {
+            // Its head is longer; or it is no picture, which the whole file will tell.
+            return Read(path, ReadBytes(path), Decoder.ReadInfo);
+        }
+    }
+
+    private static T Read<T>(string path, byte[] bytes, Func<ReadOnlyMemory<byte>, T> decode)
+    {
         try
         {
             return decode(bytes);
@@ -62,14 +82,14 @@ public static class ImageFile
         }
     }
 
-    private static byte[] ReadBytes(string path)
+    private static byte[] ReadBytes(string path, long most = long.MaxValue)
     {
         if (Directory.Exists(path)) throw new FileFormatException(path, "is a folder. Give an image file.");
         if (!File.Exists(path)) throw new FileNotFoundException($"There is no file '{path}'. Check the path.", path);
         using var handle = File.OpenHandle(path);
         long length = RandomAccess.GetLength(handle);
         if (length > MostBytes) throw new FileFormatException(path, $"the file has {length:N0} bytes, more than any picture that is read here ({MostBytes:N0}). Is it the right file?");
-        byte[] bytes = GC.AllocateUninitializedArray<byte>((int)length);
+        byte[] bytes = GC.AllocateUninitializedArray<byte>((int)Math.Min(length, most));
         int filled = 0;
         while (filled < bytes.Length)
         {

@@ -78,11 +78,60 @@ public sealed class ImageTests
     public void JpegHeads()
     {
         byte[] head = Head(0xC2, 8, 3);
-        Assert.Equal(new JpegHeader(300, 200, 3, 8, 6, true), JpegHeader.Parse(head));
+        Assert.Equal(new JpegHeader(300, 200, 3, 8, 6, true, false, 4), JpegHeader.Parse(head));
         for (int length = 2; length < head.Length - 5; length++) Assert.Throws<ImageFormatException>(() => JpegHeader.Parse(head.AsSpan(0, length)));
         // A scan of 65,500 × 65,500 pixels: the limit comes before libjpeg-turbo.
         byte[] huge = Head(0xC0, 8, 3, 65500, 65500);
         Assert.Contains("limit of 100,000,000", Assert.Throws<ImageFormatException>(() => new ImageDecoder().Decode(huge)).Message);
+    }
+
+    /// <summary>What a head says is not believed: memory for pixels is taken only where the bytes behind it could be that many.</summary>
+    [Fact]
+    public void LargeJpegsNeedBytes()
+    {
+        foreach (byte frame in new byte[] { 0xC0, 0xC1, 0xC2 })
+        {
+            byte[] file = Head(frame, 8, 3, 9000, 9000);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            var e = Assert.Throws<ImageFormatException>(() => new ImageDecoder().Decode(file));
+            Assert.Contains("9,000×9,000 pixels cannot come out of 4 bytes", e.Message);
+            Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 100_000);
+        }
+        Assert.True(JpegHeader.Parse(Head(0xCA, 8, 3)).Arithmetic);
+        Assert.False(JpegHeader.Parse(Head(0xC2, 8, 3)).Arithmetic);
+    }
+
+    [TurboJpegFact(needsSharedData: true)]
+    public void AJpegOfAnotherSizeIsNotScaled()
+    {
+        byte[] file = File.ReadAllBytes(SharedData.Path("images", "pillow", "hopper.jpg"));
+        var head = JpegHeader.Parse(file);
+        foreach (var (width, height) in new[] { (head.Width / 2, head.Height / 2), (head.Width, head.Height - 1), (2 * head.Width, 2 * head.Height) })
+        {
+            string? problem = TurboJpeg.Decompress(file, new byte[width * height * 3], width, height, TurboJpeg.PixelFormat.Rgb, out bool fatal);
+            Assert.True(fatal);
+            Assert.Equal($"it has {head.Width}×{head.Height} pixels, not {width}×{height}", problem);
+        }
+    }
+
+    [Fact]
+    public void TheHeadOfAFileIsReadAlone()
+    {
+        using var folder = new TemporaryFolder();
+        byte[] tail = new byte[4 << 20];
+        string png = folder.Write("large.png", [.. PngMaker.Noise(30, 20), .. tail]), jpeg = folder.Write("large.jpg", [.. Head(0xC0, 8, 3), .. tail]);
+        _ = ImageFile.LoadInfo(png);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Equal((30, 20), (ImageFile.LoadInfo(png).Width, ImageFile.LoadInfo(png).Height));
+        Assert.Equal((300, 200), (ImageFile.LoadInfo(jpeg).Width, ImageFile.LoadInfo(jpeg).Height));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+
+        // A head of three full segments before its size is told: longer than what is read at first.
+        byte[] segment = [0xFF, 0xE2, 0xFF, 0xFF, .. new byte[0xFFFD]];
+        string profile = folder.Write("profile.jpg", [0xFF, 0xD8, .. segment, .. segment, .. segment, .. Head(0xC0, 8, 3).AsSpan(2)]);
+        Assert.Equal(new ImageInfo("JPEG", 300, 200, 3, 8, 6), ImageFile.LoadInfo(profile));
+        string cut = folder.Write("cut.jpg", [0xFF, 0xD8, .. segment, .. segment]);
+        Assert.StartsWith(cut + ": the JPEG file is damaged", Assert.Throws<FileFormatException>(() => ImageFile.LoadInfo(cut)).Message);
     }
 
     [TurboJpegFact(needsSharedData: true)]

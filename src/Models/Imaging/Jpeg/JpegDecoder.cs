@@ -13,12 +13,24 @@ internal static class JpegDecoder
         var format = header.Components switch { 1 => TurboJpeg.PixelFormat.Grey, 3 => TurboJpeg.PixelFormat.Rgb, _ => TurboJpeg.PixelFormat.Cmyk };
         long samples = (long)header.Width * header.Height * header.Components;
         if (samples > Array.MaxLength) throw new ImageFormatException($"the picture of {header.Width:N0}×{header.Height:N0} pixels does not fit into one array. Make it smaller.");
+        CheckPromise(header);
         byte[] pixels = GC.AllocateUninitializedArray<byte>((int)samples);
         string? problem = TurboJpeg.Decompress(file, pixels, header.Width, header.Height, format, out bool fatal);
         if (fatal) throw JpegHeader.Damaged($"{Sentence(problem)} (says libjpeg-turbo)");
         // As Pillow does: small faults inside the data are lived with, a picture of which the end is missing is not.
         if (problem != null && !header.HasEnd) throw JpegHeader.Damaged("it is cut off");
         return header.Components == 4 ? FromCmyk(pixels, header.Width, header.Height) : new Image(header.Width, header.Height, header.Components, pixels);
+    }
+
+    /// <summary>
+    /// The size against the bytes of the picture, before memory is taken: in Huffman's codes every block of 8×8 pixels is at least a bit. Arithmetic codes have no
+    /// such least, a plain surface of any size is a few bytes: there the limit on pixels is all.
+    /// </summary>
+    private static void CheckPromise(JpegHeader header)
+    {
+        long blocks = ((header.Width + 7L) / 8) * ((header.Height + 7L) / 8);
+        if (!header.Arithmetic && blocks > 8 * header.DataBytes)
+            throw JpegHeader.Damaged($"{header.Width:N0}×{header.Height:N0} pixels cannot come out of {header.DataBytes:N0} bytes of data");
     }
 
     /// <summary>

@@ -6,9 +6,17 @@ namespace RefConv.Models.Imaging.Jpeg;
 /// What the markers before the picture of a JPEG say. Read here, before native code sees the file: for the limit on the size, to refuse by name what
 /// the library cannot decode, and for the orientation.
 /// </summary>
-internal sealed record JpegHeader(int Width, int Height, int Components, int Precision, int Orientation, bool HasEnd)
+/// <param name="Width">Columns.</param>
+/// <param name="Height">Rows.</param>
+/// <param name="Components">Samples a pixel.</param>
+/// <param name="Precision">Bits a sample.</param>
+/// <param name="Orientation">EXIF's.</param>
+/// <param name="HasEnd">The marker at the end is there.</param>
+/// <param name="Arithmetic">The picture is arithmetic-coded, not in Huffman's codes.</param>
+/// <param name="DataBytes">Bytes from the first scan on: the picture, or less.</param>
+internal sealed record JpegHeader(int Width, int Height, int Components, int Precision, int Orientation, bool HasEnd, bool Arithmetic, long DataBytes)
 {
-    private const byte StartOfImage = 0xD8, EndOfImage = 0xD9, StartOfScan = 0xDA, App1 = 0xE1, Temporary = 0x01;
+    private const byte StartOfImage = 0xD8, EndOfImage = 0xD9, StartOfScan = 0xDA, FirstArithmetic = 0xC9, App1 = 0xE1, Temporary = 0x01;
 
     public ImageInfo Info => new("JPEG", Width, Height, Components, Precision, Orientation);
 
@@ -18,6 +26,7 @@ internal sealed record JpegHeader(int Width, int Height, int Components, int Pre
     {
         int at = 2, orientation = 1;
         (int Width, int Height, int Components, int Precision)? frame = null;
+        bool arithmetic = false;
         while (true)
         {
             byte marker = NextMarker(file, ref at);
@@ -29,11 +38,11 @@ internal sealed record JpegHeader(int Width, int Height, int Components, int Pre
             if (marker == StartOfScan)
             {
                 if (frame is not { } f) throw Damaged("its picture begins before its size is told");
-                return new JpegHeader(f.Width, f.Height, f.Components, f.Precision, orientation, file[at..].LastIndexOf((ReadOnlySpan<byte>)[0xFF, EndOfImage]) >= 0);
+                return new JpegHeader(f.Width, f.Height, f.Components, f.Precision, orientation, file[at..].LastIndexOf((ReadOnlySpan<byte>)[0xFF, EndOfImage]) >= 0, arithmetic, file.Length - at);
             }
             if (length > file.Length - at) throw Damaged("it ends in the middle of its header");
             var body = file.Slice(at + 2, length - 2);
-            if (marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC)) frame = Frame(marker, body);
+            if (marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC)) (frame, arithmetic) = (Frame(marker, body), marker >= FirstArithmetic);
             else if (marker == App1 && body.StartsWith("Exif\0\0"u8)) orientation = ExifOrientation.Of(body[6..]);
             at += length;
         }

@@ -58,10 +58,10 @@ internal static unsafe partial class TurboJpeg
             fixed (byte* target = pixels)
             {
                 CULong size = new((uint)file.Length);
-                // Its own view of the size: a wrong one would be scaled to fit. An odd chroma layout is an error here, not when decoding.
+                // Its own view of the size: told another one, it would scale the picture to fit. An odd chroma layout is an error here, not when decoding.
                 int status = tjDecompressHeader3(decoder, source, size, out int w, out int h, out _, out _);
-                fatal = status == Failed && (w != width || h != height);
-                if (fatal) return Complaint(decoder);
+                fatal = w != width || h != height;
+                if (fatal) return status == Failed ? Complaint(decoder) : $"it has {w}×{h} pixels, not {width}×{height}";
                 status = tjDecompress2(decoder, source, size, target, width, 0, height, (int)format, LimitScans);
                 fatal = status == Failed && tjGetErrorCode(decoder) != Warning;
                 return status == Failed ? Complaint(decoder) : null;
