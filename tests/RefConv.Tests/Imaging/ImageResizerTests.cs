@@ -14,6 +14,14 @@ public sealed class ImageResizerTests
     private static readonly string Script = Path.Combine(AppContext.BaseDirectory, "Golden", "pillow_resize.py");
 
     [Fact]
+    public void TooLargeBetweenThePassesIsTold()
+    {
+        var strip = new Image(2, 1_200_000, 1, new byte[2_400_000]);
+        Assert.Contains("2,000×1,200,000 pixels", Assert.Throws<ArgumentException>(() => ImageResizer.Resize(strip, 2000, 3)).Message);
+        Assert.Contains("60,000×60,000 pixels", Assert.Throws<ArgumentException>(() => ImageResizer.Resize(strip, 60_000, 60_000)).Message);
+    }
+
+    [Fact]
     public void ResizesAsPillowDoes()
     {
         int checkedRows = 0;

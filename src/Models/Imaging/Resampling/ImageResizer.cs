@@ -30,7 +30,7 @@ public static class ImageResizer
         part.CheckInside(image.Width, image.Height, "The part to resize");
         window.CheckInside(width, height, "The window");
         int channels = image.Channels;
-        byte[] result = GC.AllocateUninitializedArray<byte>(checked(window.Width * window.Height * channels));
+        byte[] result = GC.AllocateUninitializedArray<byte>(Bytes(window.Width, window.Height, channels));
         bool acrossRows = width != part.Width, downColumns = height != part.Height;
         var vertical = downColumns ? FilterWeights.Compute(part.Height, height, window.Top, window.Height, interpolation) : default;
         // The rows of the source that the window is made of.
@@ -52,7 +52,7 @@ public static class ImageResizer
             ResampleLoops.AcrossRows(source, stride, rows, channels, horizontal, result);
             return new Image(window.Width, window.Height, channels, result);
         }
-        byte[] between = ArrayPool<byte>.Shared.Rent(rows * rowBytes);
+        byte[] between = ArrayPool<byte>.Shared.Rent(Bytes(window.Width, rows, channels));
         try
         {
             ResampleLoops.AcrossRows(source, stride, rows, channels, horizontal, between);
@@ -64,6 +64,11 @@ public static class ImageResizer
         }
         return new Image(window.Width, window.Height, channels, result);
     }
+
+    /// <summary>Bytes of a picture. Between its two passes a very tall one may be larger than before and after.</summary>
+    private static int Bytes(int width, int height, int channels) => (long)width * height * channels is var bytes && bytes <= Array.MaxLength
+        ? (int)bytes
+        : throw new ArgumentException($"Resizing needs a picture of {width:N0}×{height:N0} pixels, which does not fit into one array. Cut the picture, or resize it to a smaller one.");
 
     private static void Copy(ReadOnlySpan<byte> source, int stride, int rows, int rowBytes, Span<byte> target)
     {
