@@ -98,7 +98,7 @@ internal static class ImageBench
         {
             try
             {
-                checks[i] = Models.Imaging.Png.Crc32.Of(preprocessing.Crop(ImageFile.Load(files[i])).Pixels);
+                checks[i] = IO.Crc32.Of(preprocessing.Crop(ImageFile.Load(files[i])).Pixels);
             }
             catch (IOException)
             {

@@ -1,3 +1,4 @@
+using RefConv.Tests.Imaging;
 using RefConv.Tests.Models;
 using static RefConv.Tests.Cli.CommandLine;
 
@@ -11,7 +12,7 @@ public sealed class SuperResolutionCliTests
     public void TrainStopGoOnAndMerge()
     {
         using TemporaryFolder pictures = new(), runs = new();
-        for (int i = 0; i < 3; i++) TestPng.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
+        for (int i = 0; i < 3; i++) PngMaker.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
         string run = runs.File("run");
         string[] common = ["train", "--task", "super-resolution", "--data", pictures.Path, "--model", "sesr_m3_x2", "--width", "0.25", "--set", "width=8",
             "--epochs", "2", "--batch", "4", "--patch", "8", "--patches", "4", "--lr", "1e-3", "--threads", "1"];

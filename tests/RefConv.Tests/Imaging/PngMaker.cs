@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
+using RefConv.Models.Imaging;
 
 namespace RefConv.Tests.Imaging;
 
@@ -33,6 +34,10 @@ internal sealed class PngMaker(int width, int height, int color, int depth, bool
         var random = new RefConv.Kernels.RandomStream(77, (ulong)seed);
         return new PngMaker(width, height, 2, 8).Make([.. Enumerable.Range(0, width * height * 3).Select(_ => (ushort)random.NextInt(256))]);
     }
+
+    /// <summary>Writes a grey or colour picture.</summary>
+    public static void Write(string path, Image image) =>
+        File.WriteAllBytes(path, new PngMaker(image.Width, image.Height, image.Channels == 3 ? 2 : 0, 8).Make([.. image.Pixels.Select(p => (ushort)p)]));
 
     /// <summary>The file.</summary>
     /// <param name="samples">[height, width, samples a pixel].</param>

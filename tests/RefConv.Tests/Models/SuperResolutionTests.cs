@@ -1,9 +1,10 @@
 using RefConv.Kernels;
 using RefConv.Layers;
-using RefConv.Models;
 using RefConv.Models.Data;
 using RefConv.Models.Imaging;
 using RefConv.Models.Train;
+using RefConv.Models;
+using RefConv.Tests.Imaging;
 
 namespace RefConv.Tests.Models;
 
@@ -82,7 +83,7 @@ public sealed class SuperResolutionTests : DeviceTest
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder.File("inner"));
-        for (int i = 0; i < 12; i++) TestPng.Write(Path.Combine(folder.Path, i % 2 == 0 ? "inner" : ".", $"{i:00}.png"), Picture(16, 12, i));
+        for (int i = 0; i < 12; i++) PngMaker.Write(Path.Combine(folder.Path, i % 2 == 0 ? "inner" : ".", $"{i:00}.png"), Picture(16, 12, i));
         folder.Write("notes.txt", "no picture"u8);
         var data = SuperResolutionData.Open(folder.Path, 2);
         Assert.Equal((11, 1), (data.Train.Count, data.Test.Count));
@@ -99,7 +100,7 @@ public sealed class SuperResolutionTests : DeviceTest
     public void ARunLearnsGoesOnToTheBitAndMerges()
     {
         using var pictures = new TemporaryFolder();
-        for (int i = 0; i < 4; i++) TestPng.Write(pictures.File($"{i}.png"), Picture(48, 40, i));
+        for (int i = 0; i < 4; i++) PngMaker.Write(pictures.File($"{i}.png"), Picture(48, 40, i));
         using TemporaryFolder one = new(), two = new();
         var recipe = new SuperResolutionRecipe { Epochs = 3, BatchSize = 4, PatchSize = 10, PatchesPerImage = 8, LearningRate = 1e-3, Seed = 7 };
 

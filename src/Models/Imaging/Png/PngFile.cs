@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using RefConv.IO;
 
 namespace RefConv.Models.Imaging.Png;
 

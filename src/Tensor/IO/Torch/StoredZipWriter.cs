@@ -90,12 +90,9 @@ internal sealed class StoredZipWriter(Stream stream)
     /// <summary>Counts bytes and computes their CRC-32.</summary>
     private sealed class ChecksumStream : Stream
     {
-        private static readonly uint[] Table = [.. Enumerable.Range(0, 256).Select(i => Row((uint)i))];
-
-        private uint _state = uint.MaxValue;
         private long _length;
 
-        public uint Checksum => ~_state;
+        public uint Checksum { get; private set; }
 
         public override bool CanRead => false;
 
@@ -125,16 +122,8 @@ internal sealed class StoredZipWriter(Stream stream)
 
         public override void Write(ReadOnlySpan<byte> buffer)
         {
-            uint state = _state;
-            foreach (byte b in buffer) state = Table[(byte)state ^ b] ^ (state >> 8);
-            _state = state;
+            Checksum = Crc32.Append(Checksum, buffer);
             _length += buffer.Length;
-        }
-
-        private static uint Row(uint value)
-        {
-            for (int bit = 0; bit < 8; bit++) value = (value & 1) != 0 ? 0xEDB8_8320 ^ (value >> 1) : value >> 1;
-            return value;
         }
     }
 }

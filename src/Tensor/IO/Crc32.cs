@@ -1,15 +1,21 @@
 using System.Buffers.Binary;
 
-namespace RefConv.Models.Imaging.Png;
+namespace RefConv.IO;
 
-/// <summary>The check sum of PNG chunks (polynomial 0xEDB88320), eight bytes a step.</summary>
+/// <summary>The check sum of zip files and of PNG chunks (polynomial 0xEDB88320), eight bytes a step.</summary>
 internal static class Crc32
 {
     private static readonly uint[] Tables = MakeTables();
 
-    public static uint Of(ReadOnlySpan<byte> bytes)
+    /// <summary>The sum of all bytes.</summary>
+    public static uint Of(ReadOnlySpan<byte> bytes) => Append(0, bytes);
+
+    /// <summary>The sum of bytes that come in pieces.</summary>
+    /// <param name="sum">The sum of what came before; 0 at the beginning.</param>
+    /// <param name="bytes">The next piece.</param>
+    public static uint Append(uint sum, ReadOnlySpan<byte> bytes)
     {
-        uint crc = uint.MaxValue;
+        uint crc = ~sum;
         var t = Tables;
         for (; bytes.Length >= 8; bytes = bytes[8..])
         {
