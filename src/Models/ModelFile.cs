@@ -68,6 +68,9 @@ public static class ModelFile
     internal const string AllOptimizersPrefix = "optimizer.";
     private const string MetadataKey = "refconv.model";
 
+    /// <summary>Weights of a model that takes no memory to speak of.</summary>
+    private const long SmallModel = 1 << 20;
+
     /// <summary>Writes a model: to a temporary name first, then renamed.</summary>
     /// <param name="model">The model, in any form.</param>
     /// <param name="path">The file.</param>
@@ -88,7 +91,7 @@ public static class ModelFile
         using var file = SafeTensorsFile.Open(path);
         var header = ReadHeader(file);
         data = header.Data;
-        var model = Build(path, header, device);
+        var model = Build(path, header, device, file.Entries.Sum(e => e.Count));
         try
         {
             StateDict.Load(model, Entries(file), strict: true, source: path);
@@ -142,15 +145,21 @@ public static class ModelFile
         .Where(e => !e.Name.StartsWith(AllOptimizersPrefix, StringComparison.Ordinal))
         .ToDictionary(e => e.Name, e => StateEntry.Of(file, e));
 
-    private static Model Build(string path, Header header, Device device)
+    /// <summary>Builds the model that a file describes, which may be any, in memory that the weights in the file justify.</summary>
+    private static Model Build(string path, Header header, Device device, long elements)
     {
         Model? model = null;
+        // Every step of the construction may make the whole model anew and some values on the way. Small models are built whatever is in the file, so that it can be said which weights are missing.
+        long most = (4 * elements) + SmallModel;
+        var budget = new ParameterBudget(most);
         try
         {
             // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
             model = Zoo.Create(header.Spec, header.AllForms.Count == 0 ? Initializer.ForLoading(device) : new Initializer(device));
             foreach (var form in header.AllForms)
             {
+                budget.Dispose();
+                budget = new ParameterBudget(most);
                 using var inner = model;
                 model = inner.Expand(Reparameterizations.Create(form.Method, form.Options), LayerPolicy.Named(form.Layers));
             }
@@ -159,7 +168,12 @@ public static class ModelFile
         catch (Exception e) when (e is ArgumentException or OverflowException or OutOfMemoryException or InvalidOperationException or KeyNotFoundException)
         {
             model?.Dispose();
+            budget.Abandon();
             throw new FileFormatException(path, $"the file names a model that cannot be built. {e.Message}", e);
+        }
+        finally
+        {
+            budget.Dispose();
         }
     }
 

@@ -119,9 +119,10 @@ public sealed class Parameter : Tensor
     /// <param name="layout">Its shape in files and in memory.</param>
     /// <param name="trainable">False for buffers and frozen weights: no gradient, outside every optimiser.</param>
     public Parameter(Device device, ParameterLayout layout, bool trainable = true)
-        : base(layout.MemoryShape, device.Rent(layout.TorchShape.Count).View, trainable)
+        : base(layout.MemoryShape, device.Rent(ParameterBudget.Take(layout.TorchShape.Count)).View, trainable)
     {
         Layout = layout;
+        ParameterBudget.Made(this);
         device.Kernels.Fill(Data, 0);
     }
 

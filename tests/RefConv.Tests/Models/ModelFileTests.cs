@@ -193,6 +193,22 @@ public sealed class ModelFileTests : DeviceTest
         Assert.Contains("extra", e.Message);
     }
 
+    /// <summary>A few words can describe billions of weights: memory is taken for what the file holds, not for what it says.</summary>
+    [Theory]
+    [InlineData("""{"version":1,"spec":{"architecture":"repvgg_b3","classes":1000,"width":1,"inChannels":3,"imageSize":224}}""")]
+    [InlineData("""{"version":1,"spec":{"architecture":"mobilenet_v2","classes":10,"width":16,"smallImages":true,"inChannels":3,"imageSize":32}}""")]
+    [InlineData("""{"version":1,"spec":{"architecture":"resnet18","classes":1000000,"width":0.0625,"smallImages":true,"inChannels":3,"imageSize":32}}""")]
+    [InlineData("""{"version":2,"spec":{"architecture":"mobilenet_v1","classes":10,"width":0.0625,"smallImages":true,"inChannels":3,"imageSize":32},"forms":[{"method":"clb","options":{"width":2000000},"layers":["model.0.0"]}]}""")]
+    [InlineData("""{"version":1,"spec":{"architecture":"mobilenet_v1","classes":10,"width":3,"smallImages":true,"inChannels":3,"imageSize":32},"form":{"method":"refconv","options":{"mapK":3},"layers":["model.1.0"]}}""")]
+    public void DescriptionsOfMoreWeightsThanTheFileHasTakeNoMemory(string json)
+    {
+        SafeTensorsWriter.Write(_folder.File("m"), [SafeTensorsEntry.FromFloats("fc.bias", [1], new float[1])], new Dictionary<string, string> { [Key] = json });
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        AssertOneSentence(_folder.File("m"), "more weights than the file");
+        Assert.InRange(Cpu.Memory.PeakRentedBytes, 0, 16 << 20);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 << 20);
+    }
+
     private void AssertOneSentence(string path, string phrase)
     {
         var e = Assert.Throws<FileFormatException>(() => ModelFile.Load(path, Cpu));
