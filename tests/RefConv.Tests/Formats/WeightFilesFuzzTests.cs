@@ -97,10 +97,10 @@ public sealed class WeightFilesFuzzTests(ITestOutputHelper output) : IDisposable
     }
 
     /// <summary>One to four changes of the kinds that break parsers: bits, edge values, numbers, missing, doubled and foreign pieces.</summary>
-    private static byte[] Mutate(byte[] sample, byte[][] samples, RandomStream random)
+    internal static byte[] Mutate(byte[] sample, byte[][] samples, RandomStream random, int most = 4)
     {
         var bytes = sample.ToList();
-        for (int n = 1 + random.NextInt(4); n > 0 && bytes.Count > 16; n--)
+        for (int n = 1 + random.NextInt(most); n > 0 && bytes.Count > 16; n--)
         {
             int at = Position(bytes.Count, random);
             switch (random.NextInt(10))
