@@ -90,7 +90,7 @@ public sealed unsafe class PickleTests
         object? root = Read("}q\0" + inner + "0}" + outer + ".");
         long start = Stopwatch.GetTimestamp();
         Assert.Contains("no weights that could be found", Assert.Throws<FileFormatException>(() => TorchCheckpoint.StateDict("made.pth", root)).Message);
-        // Looking through all of them took a minute; now it is a millisecond.
+        // Looking through all of them each time took 9 s; now it is a millisecond.
         Assert.True(Stopwatch.GetElapsedTime(start).TotalSeconds < 3, $"took {Stopwatch.GetElapsedTime(start)}");
     }
 
