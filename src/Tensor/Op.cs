@@ -68,6 +68,19 @@ public abstract class Op
     protected static BufferView Gradient(Tensor input, out bool accumulate) => input.GradientTarget(out accumulate);
 
     /// <summary>
+    /// Where to write the gradients of two inputs that one reduction gives, with one flag for both. One of them may have a gradient already and the other none (a parameter that a
+    /// step before this one wrote to, beside an intermediate of this step): then the missing one begins at 0.
+    /// </summary>
+    protected static (BufferView A, BufferView B) Gradients(IKernels kernels, Tensor a, Tensor b, out bool accumulate)
+    {
+        var (da, db) = (Gradient(a, out bool toA), Gradient(b, out bool toB));
+        accumulate = toA || toB;
+        if (accumulate && !toA) kernels.Fill(da, 0);
+        if (accumulate && !toB) kernels.Fill(db, 0);
+        return (da, db);
+    }
+
+    /// <summary>
     /// Passes the output's gradient on unchanged to an input: hands its memory over where nothing is there yet, adds it otherwise.
     /// Call it last, and for one input only; the output's gradient may be gone afterwards.
     /// </summary>

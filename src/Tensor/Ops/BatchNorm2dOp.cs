@@ -78,8 +78,7 @@ public sealed class BatchNorm2dOp : Op
         if (Needs(_gamma) || Needs(_beta))
         {
             // γ and β are trained together or not at all: one reduction gives both.
-            dgamma = Gradient(_gamma, out accumulateP);
-            dbeta = Gradient(_beta, out _);
+            (dgamma, dbeta) = Gradients(kernels, _gamma, _beta, out accumulateP);
         }
         // With a residual the kernel turns dy into the gradient of the sum, which is the residual's.
         var y = _residual == null ? default : Output.Data;

@@ -44,8 +44,7 @@ public sealed class LayerNormOp : Op
         if (Needs(_gamma) || Needs(_beta))
         {
             // γ and β are trained together or not at all: one reduction gives both.
-            dgamma = Gradient(_gamma, out accumulateP);
-            dbeta = Gradient(_beta, out _);
+            (dgamma, dbeta) = Gradients(kernels, _gamma, _beta, out accumulateP);
         }
         kernels.LayerNormBackward(Geometry, _x.Data, dy, _gamma.Data, _mean, _invStd, dx, dgamma, dbeta, accumulateX, accumulateP);
     }

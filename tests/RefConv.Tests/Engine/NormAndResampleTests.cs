@@ -23,6 +23,40 @@ public sealed class NormAndResampleTests : DeviceTest
     }
 
     [Theory]
+    [InlineData("cpu", true)]
+    [InlineData("cpu", false)]
+    [InlineData("reference", true)]
+    [InlineData("reference", false)]
+    public void AScaleThatHasAGradientAlreadyDoesNotTouchTheShiftsAndTheOtherWayRound(string device, bool layer)
+    {
+        using var x = Normal(Get(device), new Shape(5, 3), 1);
+        using var mean = Tensor.From(Get(device), new float[3], new Shape(3));
+        using var variance = Tensor.From(Get(device), [1f, 1f, 1f], new Shape(3));
+        using var kept = Tensor.From(Get(device), [1f, 2f, 3f], new Shape(3), requiresGrad: true);
+        using var each = Tensor.From(Get(device), [1f, 2f, 3f], new Shape(3), requiresGrad: true);
+        foreach (bool scale in new[] { true, false })
+        {
+            double[] keptOnce = [], eachOnce = [];
+            for (int pass = 0; pass < 2; pass++)
+            {
+                using var tape = Tape.Train();
+                var fresh = each.Add(each); // an intermediate: its gradient begins anew in every pass
+                var (gamma, beta) = scale ? (kept, fresh) : (fresh, kept);
+                tape.Backward((layer ? x.LayerNorm(gamma, beta) : x.BatchNorm2d(gamma, beta, mean, variance, training: false)).Multiply(x).Sum());
+                if (pass == 0) (keptOnce, eachOnce) = (kept.GradientToDoubleArray(), each.GradientToDoubleArray());
+            }
+            double[] keptTwice = kept.GradientToDoubleArray(), eachTwice = each.GradientToDoubleArray();
+            for (int c = 0; c < 3; c++)
+            {
+                Assert.Equal(2 * keptOnce[c], keptTwice[c], 1e-4);
+                Assert.Equal(2 * eachOnce[c], eachTwice[c], 1e-4);
+            }
+            kept.ZeroGrad();
+            each.ZeroGrad();
+        }
+    }
+
+    [Theory]
     [InlineData("cpu")]
     [InlineData("reference")]
     public void PReLUHasTheSlopeOfItsChannelAtZeroToo(string device)
