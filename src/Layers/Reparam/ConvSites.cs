@@ -17,20 +17,20 @@ internal static class ConvSites
         }
         if (input is not { } shape || sites.Count == 0) return sites;
 
-        var norms = NormsBehind(model, shape, sites);
+        var (norms, sizes) = LookAt(model, shape, sites);
         var absorbed = model.NamedModules().Where(m => m.Module is AbsorbedNorm)
             .ToDictionary(m => ((AbsorbedNorm)m.Module).ConvName, m => (m.Name, Norm: (AbsorbedNorm)m.Module));
-        return [.. sites.Select(site =>
+        return [.. sites.Select(site => sizes.TryGetValue(site.Name, out var size) ? site with { MapSize = size } : site).Select(site =>
             absorbed.TryGetValue(site.Name, out var a) ? site with { NormName = a.Name, Norm = a.Norm, EndsBranch = a.Norm.EndsBranch }
             : norms.TryGetValue(site.Name, out var n) ? site with { NormName = n.Name, Norm = model.Find(n.Name), EndsBranch = n.EndsBranch }
             : site)];
     }
 
     /// <summary>
-    /// For each place the batch norm that alone reads its result. What reads what is not in the modules but in what they compute, so one forward pass is
+    /// For each place the batch norm that alone reads its result, and the size of that. What reads what is not in the modules but in what they compute, so one forward pass is
     /// recorded without being computed. The result of a training form is that of the last operation inside it.
     /// </summary>
-    private static Dictionary<string, (string Name, bool EndsBranch)> NormsBehind(Module model, Shape input, List<ConvSite> sites)
+    private static (Dictionary<string, (string Name, bool EndsBranch)> Norms, Dictionary<string, (int H, int W)> Sizes) LookAt(Module model, Shape input, List<ConvSite> sites)
     {
         var modules = model.NamedModules().ToDictionary(m => m.Name, m => m.Module);
         var device = model.NamedParameters().First().Parameter.Device;
@@ -39,13 +39,16 @@ internal static class ConvSites
         model.Forward(tape.SymbolicInput(device, new Shape([Math.Max(2, input[0]), .. input.Sizes[1..]])));
         var readers = tape.Nodes.SelectMany(n => n.Inputs.Distinct().Select(i => (Input: i, Node: n))).ToLookup(r => r.Input, r => r.Node);
         Dictionary<string, (string, bool)> found = [];
+        Dictionary<string, (int, int)> sizes = [];
         foreach (var site in sites)
         {
             string inside = site.Name + ".";
             var last = tape.Nodes.LastOrDefault(n => n.Name == site.Name || (site.Conv == null && n.Name.StartsWith(inside, StringComparison.Ordinal)));
-            if (last != null && readers[last.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
+            if (last == null) continue;
+            if (last.Output.Shape.Rank == 4) sizes[site.Name] = (last.Output.Shape[1], last.Output.Shape[2]);
+            if (readers[last.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
                 found[site.Name] = (norm.Name, norm.ResidualInput != null || readers[norm.Output].ToArray() is [AddOp]);
         }
-        return found;
+        return (found, sizes);
     }
 }

@@ -51,8 +51,8 @@ public sealed class DRConvMethod : IReparameterization
         Settings = options ?? new DRConvOptions();
         if (Settings.Regions is < 1 or > 1024) throw new ArgumentException($"DRConv needs between 1 and 1024 regions; {Settings.Regions} were asked for.");
         if (Settings.Experts is < 1 or > 1024) throw new ArgumentException($"DRConv needs between 1 and 1024 experts; {Settings.Experts} were asked for.");
-        DefaultPolicy = new("dense convolutions of at least 8 channels whose kernels for one picture stay below 2 MB", site =>
-            site.Conv is { Options.Groups: 1, InChannels: >= 8 } conv && conv.FanIn * conv.OutChannels * Settings.Regions <= MostKernelElements);
+        DefaultPolicy = new("dense convolutions of at least 8 channels, on maps of more than a pixel, whose kernels for one picture stay below 2 MB", site =>
+            site.MapSize is not (1, 1) && site.Conv is { Options.Groups: 1, InChannels: >= 8 } conv && conv.FanIn * conv.OutChannels * Settings.Regions <= MostKernelElements);
     }
 
     /// <inheritdoc/>
@@ -62,8 +62,8 @@ public sealed class DRConvMethod : IReparameterization
     public ReparameterizationPlace Place => ReparameterizationPlace.Convolution;
 
     /// <summary>
-    /// Dense convolutions, 1×1 and k×k, strides included, but not the stem (few channels say little about a picture's content) and not the widest (every picture has
-    /// m kernels of its own in memory).
+    /// Dense convolutions, 1×1 and k×k, strides included, but not the stem (few channels say little about a picture's content), not the widest (every picture has
+    /// m kernels of its own in memory), and not those of a squeeze-excitation, which see one pixel and so one region.
     /// </summary>
     public LayerPolicy DefaultPolicy { get; }
 
@@ -109,11 +109,15 @@ public sealed class DRConvMethod : IReparameterization
         return new DRConv2d(site.Conv!, Settings, MaskOf(site), init);
     }
 
-    /// <summary>The layer beside this one (by its local name) whose mask it takes: itself for the first of several, null where nothing is shared.</summary>
+    /// <summary>
+    /// The layer beside this one (by its local name) whose mask it takes: itself for the first of several, null where nothing is shared. Only layers that are expanded
+    /// with it count: one that stays plain has no mask.
+    /// </summary>
     private string? MaskOf(ConvSite site)
     {
         if (!Settings.SharedMask || !IsPointwise(site.Layer) || site.Layer.Parent is not { } part) return null;
-        var group = part.Children.Where(c => IsPointwise(c.Value)).Select(c => c.Key).ToArray();
+        string prefix = site.Name[..(site.Name.LastIndexOf('.') + 1)];
+        var group = part.Children.Where(c => IsPointwise(c.Value) && site.Selected?.Contains(prefix + c.Key) != false).Select(c => c.Key).ToArray();
         return group.Length > 1 ? group[0] : null;
 
         static bool IsPointwise(Module m) => m is Conv2d { KernelSize: (1, 1), Options.Groups: 1 };

@@ -11,7 +11,7 @@ public enum ReparameterizationPlace
     /// <summary>A convolution together with the batch norm behind it, if there is one: the form has norms of its own.</summary>
     ConvolutionAndNorm,
 
-    /// <summary>A batch norm.</summary>
+    /// <summary>A batch norm; where a convolution has none behind it, the convolution, should the method accept that.</summary>
     Norm,
 }
 
@@ -89,6 +89,12 @@ public sealed record ConvSite(string Name, Module Layer)
 
     /// <summary>The norm is the last layer of a residual branch: what is added to the skip connection.</summary>
     public bool EndsBranch { get; init; }
+
+    /// <summary>Rows and columns of what it gives for the input that the model was looked at with; null where the model was not, or does not run it.</summary>
+    internal (int H, int W)? MapSize { get; init; }
+
+    /// <summary>Paths of all places that are expanded together with this one; null where that is not known.</summary>
+    internal IReadOnlySet<string>? Selected { get; init; }
 
     /// <summary>The convolution, where it is a plain one.</summary>
     public Conv2d? Conv => Layer as Conv2d;

@@ -27,13 +27,14 @@ public static class Reparameterization
             throw new ArgumentException($"{method.Name} looks at the batch norm behind a convolution, and to find it the shape of the model's input is needed. Give it as `input`.");
         var selected = Select(ConvSites.Of(model, input), method, policy);
         layers = [.. selected.Select(s => s.Name)];
+        var names = layers.ToHashSet();
         var expanded = (TModule)model.Clone();
         var init = new Initializer(model.NamedParameters().First().Parameter.Device, seed);
         try
         {
             foreach (var site in selected)
             {
-                expanded.Replace(method.Place == ReparameterizationPlace.Norm ? site.NormName! : site.Name, method.Expand(site, init)).Dispose();
+                expanded.Replace((method.Place == ReparameterizationPlace.Norm ? site.NormName : null) ?? site.Name, method.Expand(site with { Selected = names }, init)).Dispose();
                 if (method.Place == ReparameterizationPlace.ConvolutionAndNorm && site.Norm is BatchNorm2d norm)
                     expanded.Replace(site.NormName!, new AbsorbedNorm(site, norm)).Dispose();
             }

@@ -290,7 +290,19 @@ public sealed class DRConvTests : MethodTest
         Assert.All(shared.TrainableParameters(), p => Assert.True(p.HasGradient));
         shared.ZeroGrad();
         using var halves = Reparameterization.Expand(model, new DRConvMethod(new DRConvOptions { SharedMask = true }), LayerPolicy.Named("0.5"));
-        Assert.Contains("must be in DRConv form too", Assert.Throws<InvalidOperationException>(() => Run(halves, x)).Message);
+        // Its neighbour stays plain and has no regions to share, so it finds its own.
+        Assert.Equal(["0.5.conv_guide.weight"], halves.NamedParameters().Where(p => p.Name.Contains("guide", StringComparison.Ordinal)).Select(p => p.Name));
+        Assert.Equal(2 * ((size + stride - 1) / stride) * ((size + stride - 1) / stride) * 8, Run(halves, x).Length);
+    }
+
+    [Fact]
+    public void LayersThatSeeOnePixelAreLeftAlone()
+    {
+        using var plain = Zoo.Create(new ModelSpec("mobilenet_v3_small") { ImageSize = 64 }, new Initializer(new ShapeDevice()));
+        Assert.Contains(plain.NamedModules(), m => m.Name == "features.4.block.2.fc1");
+        using var model = plain.Expand(new DRConvMethod());
+        Assert.DoesNotContain(model.Forms[0].Layers, name => name.EndsWith("fc1", StringComparison.Ordinal) || name.EndsWith("fc2", StringComparison.Ordinal));
+        Assert.Contains("features.4.block.0.0", model.Forms[0].Layers);
     }
 
     [Fact]
