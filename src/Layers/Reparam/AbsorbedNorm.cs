@@ -5,7 +5,7 @@ namespace RefConv.Layers;
 /// Merging puts a norm here that leaves everything as it is but for a shift: γ = 1, mean 0, variance 1 − ε, β = what the merged kernel cannot say.
 /// So the merged model has the layers and the keys of the plain one.
 /// </summary>
-public sealed class AbsorbedNorm : Module
+internal sealed class AbsorbedNorm : Module
 {
     internal AbsorbedNorm(ConvSite site, BatchNorm2d norm) =>
         (ConvName, EndsBranch, Channels, Eps, Momentum) = (site.Name, site.EndsBranch, norm.Channels, norm.Eps, norm.Momentum);

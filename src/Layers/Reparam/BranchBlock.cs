@@ -34,7 +34,7 @@ internal interface IBranch
 /// There are no additions. In training the last norms of all branches, their sum, the residual and the activation are one operation, which reads every
 /// map once and writes one (<see cref="BatchNormSumOp"/>); elsewhere each branch's last norm adds the sum so far in its own pass.
 /// </remarks>
-public abstract class BranchBlock : Module, IReparameterized, INormalizedConvolution
+internal abstract class BranchBlock : Module, IReparameterized, INormalizedConvolution
 {
     private readonly (int H, int W) _kernelSize;
     private readonly Conv2dOptions _options;
@@ -193,8 +193,9 @@ internal sealed record ConvNormPair(Module Conv, Module Norm) : IBranch
 
     public Kernel ToKernel()
     {
-        var kernel = Branches.KernelOf(Conv);
-        return Norm is BatchNorm2d norm ? KernelAlgebra.Fold(kernel, norm) : kernel;
+        if (Norm is not BatchNorm2d norm)
+            throw new InvalidOperationException($"A {Norm.GetType().Name} stands behind a convolution of this branch, where only a batch norm can be folded into it. Merge that form first.");
+        return KernelAlgebra.Fold(Branches.KernelOf(Conv), norm);
     }
 }
 

@@ -10,7 +10,7 @@ namespace RefConv.Layers;
 /// State: <c>conv_guide.weight [m, in, kh, kw]</c> (and <c>.bias</c> with the pool generator; neither where the mask is another layer's), <c>bias</c> if the convolution
 /// had one, and <c>weight [out·in·kh·kw, E], routing_fc.weight/bias</c> (mixtures) or <c>conv_kernel.1.*, conv_kernel.3.*</c> (pool generator).
 /// </remarks>
-public sealed class DRConv2d : Module, IUnmergeable
+internal sealed class DRConv2d : Module, IUnmergeable
 {
     private readonly int _in, _out;
     private readonly (int H, int W) _size;

@@ -4,7 +4,7 @@ namespace RefConv.Layers;
 /// What a <see cref="DyRepConv2d"/> grows into: <c>dbb_1x1, dbb_1x1_kxk, dbb_1x1_avg, dbb_kxk, dbb_1xk, dbb_kx1, dbb_id</c>, each ending in a batch norm. The k×k branch has
 /// a bias, is always there, and takes up whatever the others would change: that is how growing and cutting leave the function as it is.
 /// </summary>
-public sealed class DyRepBlock : BranchBlock
+internal sealed class DyRepBlock : BranchBlock
 {
     private const string Prefix = "dbb_", Main = "kxk";
     private const double NewGamma = 0.01; // of a new branch's last norm: it starts as a whisper

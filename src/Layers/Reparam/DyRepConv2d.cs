@@ -3,7 +3,7 @@ using RefConv.Kernels;
 namespace RefConv.Layers;
 
 /// <summary>A convolution that may grow: computes what the plain one did, under the same keys, and counts its score. See <see cref="DyRepMethod"/>.</summary>
-public sealed class DyRepConv2d : Module, IReparameterized, IConvolution
+internal sealed class DyRepConv2d : Module, IReparameterized, IConvolution
 {
     /// <param name="conv">The convolution it takes the place of; copied.</param>
     /// <param name="depth">How many blocks it is inside of: below two it may grow.</param>

@@ -85,6 +85,16 @@ public sealed class RepVggTests : MethodTest
         Assert.Equal(IdentityBranch.Never, ((RepVggMethod)Reparameterizations.Create("repvgg", new RepVggMethod(new RepVggOptions { Identity = IdentityBranch.Never }).Options)).Settings.Identity);
     }
 
+    [Fact]
+    public void ABranchWhoseNormIsAnotherMethodsIsNotMergedAsIfItHadNone()
+    {
+        using var conv = RandomConv(Reference, 4, 4, (3, 3), new Conv2dOptions(1, 1, 1, 1), false, 1);
+        using var norm = RandomNorm(Reference, 4, 2);
+        using var scaled = new AsrMethod().Expand(Site(conv, norm), new Initializer(Reference, 3));
+        Assert.Contains("Merge that form first", Assert.Throws<InvalidOperationException>(() => new ConvNormPair(conv, scaled).ToKernel()).Message);
+        Assert.Equal(KernelAlgebra.Fold(Kernel.Of(conv), norm).Weight, new ConvNormPair(conv, norm).ToKernel().Weight);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
