@@ -48,8 +48,14 @@ public sealed class AsrMethod : IReparameterization
     /// <inheritdoc/>
     public ReparameterizationPlace Place => ReparameterizationPlace.Norm;
 
-    /// <summary>The last norm of every residual branch, as in the paper; where a model has no such branches, the norm behind every k×k convolution.</summary>
-    public LayerPolicy DefaultPolicy { get; } = new("the last norm of every residual branch", site => site.EndsBranch) { Otherwise = LayerPolicy.LargerThan1 };
+    /// <summary>
+    /// The last norm of every residual branch, as in the paper; where a model has no such branches, every k×k convolution, in another method's form or not: the norm behind
+    /// it or, where there is none, the convolution itself.
+    /// </summary>
+    public LayerPolicy DefaultPolicy { get; } = new("the last norm of every residual branch", site => site.EndsBranch)
+    {
+        Otherwise = new("k > 1", site => site.Conv == null || LayerPolicy.LargerThan1.Selects(site)),
+    };
 
     /// <summary>How it is put on.</summary>
     public AsrOptions Settings { get; }
@@ -81,7 +87,12 @@ public sealed class AsrMethod : IReparameterization
     /// <inheritdoc/>
     public string? Refusal(ConvSite site)
     {
-        if (site.Norm == null) return "there is no batch norm behind it that could take the factors up. Choose convolutions with one.";
+        if (site.Norm == null)
+        {
+            if (site.Layer is AsrConv2d) return "ASR acts on it already. For several units at one place use the option insertions.";
+            if (site.Conv == null) return "it is in a training form, and there is no batch norm behind it that could take the factors up. Put ASR on first.";
+            return Settings.Both ? "there is no batch norm behind it for the attention that looks at the picture to follow. Leave the option both out." : null;
+        }
         return site.Norm.Parent is AsrNorm or AttentiveNorm ? "ASR acts on its norm already. For several units at one place use the option insertions." : null;
     }
 
@@ -89,7 +100,8 @@ public sealed class AsrMethod : IReparameterization
     public Module Expand(ConvSite site, Initializer init)
     {
         if (Refusal(site) is { } reason) throw new ArgumentException($"ASR cannot act behind {site}: {reason}");
-        var norm = site.Norm!.Clone();
+        if (site.Norm == null) return new AsrConv2d(site.Conv!, Settings, init);
+        var norm = site.Norm.Clone();
         int channels = norm is BatchNorm2d bn ? bn.Channels : ((AbsorbedNorm)norm).Channels;
         return _merged
             ? new AttentiveNorm((BatchNorm2d)norm, new ChannelAttention(init, channels, Settings.Reduction))

@@ -10,7 +10,7 @@ namespace RefConv.Layers;
 /// norm(x) ⊙ v is a norm with γ ⊙ v and β ⊙ v, and that is how it is computed: products of C numbers instead of a pass over the map. So the residual and the
 /// activation stay in the norm's pass, as in a plain network.
 /// </remarks>
-public sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
+internal sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
 {
     private readonly int _channels, _units;
 
@@ -18,12 +18,7 @@ public sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
     {
         (_channels, _units) = (channels, options.Insertions);
         Add("bn", norm);
-        for (int j = 0; j < _units; j++)
-        {
-            var vector = Add(Key("vector", j), new Parameter(init.Device, ParameterLayout.Plain(new Shape(1, channels, 1, 1))));
-            init.Device.Kernels.Fill(vector.Data, options.Initial);
-            Add(Key("attention_module", j), new ChannelAttention(init, channels, options.Reduction));
-        }
+        AsrUnits.Make(_units, channels, options, init, (name, vector) => Add(name, vector), (name, attention) => Add(name, attention));
         if (options.Both) Add("se", new ChannelAttention(init, channels, options.Reduction));
     }
 
@@ -38,17 +33,7 @@ public sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
     }
 
     /// <summary>v [C], which depends on no picture.</summary>
-    public Tensor Factors()
-    {
-        Tensor? product = null;
-        for (int j = 0; j < _units; j++)
-        {
-            var psi = Parameter(Key("vector", j)).Reshape(new Shape(1, _channels));
-            var v = ((ChannelAttention)Child(Key("attention_module", j))).Factors(psi).Reshape(new Shape(_channels));
-            product = product == null ? v : product.Multiply(v, Name);
-        }
-        return product!;
-    }
+    public Tensor Factors() => AsrUnits.Factors(_units, _channels, Parameter, name => (ChannelAttention)Child(name), Name);
 
     /// <summary>γ' = γ ⊙ v, β' = β ⊙ v, the statistics as they are.</summary>
     public Module Merge()
@@ -79,12 +64,10 @@ public sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
         var zero = tape.Constant(v.Device, shape, 0);
         return x.BatchNorm2d(v, v.Multiply(zero, Name), zero, tape.Constant(v.Device, shape, 1 - Eps), training: false, eps: Eps, activation: activation, residual: residual, name: Name);
     }
-
-    private static string Key(string name, int unit) => unit == 0 ? name : $"{name}{unit}";
 }
 
 /// <summary>What ASR's "both" mode leaves after merging: a batch norm, and attention that looks at the picture. State: <c>bn.*</c>, <c>se.fc1/fc2.*</c>.</summary>
-public sealed class AttentiveNorm : Module, INormalization, IUnmergeable
+internal sealed class AttentiveNorm : Module, INormalization, IUnmergeable
 {
     internal AttentiveNorm(BatchNorm2d norm, ChannelAttention attention)
     {

@@ -188,6 +188,56 @@ public sealed class AsrTests : MethodTest
         Assert.Equal(plan.Steps, unmerged.Steps);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void WithoutANormTheKernelAndTheBiasAreScaled(bool bias)
+    {
+        foreach (Device device in new Device[] { Cpu, Reference })
+        {
+            using var conv = RandomConv(device, 4, 6, (3, 3), new Conv2dOptions(2, 1, 1, 2), bias, 1);
+            using var form = Randomised((AsrConv2d)new AsrMethod(new AsrOptions { Insertions = 2 }).Expand(Site(conv), new Initializer(device, 3)));
+            using var x = Normal(device, new(2, 7, 5, 4), 7);
+            double[] product = [1, 1, 1, 1, 1, 1], plain = Run(conv, x);
+            using (Tape.Inference())
+            {
+                foreach (string unit in new[] { "", "1" })
+                {
+                    using var psi = Tensor.From(device, form.NamedParameters().Single(p => p.Name == "vector" + unit).Parameter.ToTorchDouble(), new Shape(1, 6));
+                    double[] v = ((ChannelAttention)form.Find("attention_module" + unit)).Factors(psi).ToDoubleArray();
+                    for (int c = 0; c < 6; c++) product[c] *= v[c];
+                }
+            }
+            AssertClose([.. plain.Select((y, i) => y * product[i % 6])], Run(form, x), Tolerance(device), "scaled");
+            using var merged = form.Merge();
+            Assert.Equal(Run(form, x), Run(merged, x));
+            Assert.Equal(bias, merged.Bias != null);
+            using var dx = Normal(Reference, new(2, 4, 4, 4), 8, requiresGrad: true);
+            if (device is CpuDevice) continue;
+            form.Train();
+            var result = GradCheck.Run([dx, .. form.TrainableParameters()], () => form.Forward(dx), maxElements: 20);
+            Assert.True(result.MaxError < 1e-6, $"{result}");
+            form.ZeroGrad();
+        }
+    }
+
+    [Fact]
+    public void AChainInAnotherFormTakesItTooAndMerges()
+    {
+        using var plain = Net("mobilenet_v1");
+        using var blocks = plain.Expand(new AcbMethod(), seed: 3);
+        using var model = Randomised(Randomise(blocks.Expand(new AsrMethod(), seed: 4)));
+        Assert.Contains(model.NamedModules(), m => m.Module is AsrNorm);
+        model.Eval();
+        using var x = Normal(Cpu, model.InputShape(2), 5);
+        var (merged, _) = model.Merge();
+        using (merged)
+        {
+            StateDict.Load(plain, StateDict.Of(merged), strict: true);
+            AssertClose(Run(model, x), Run(merged, x), 1e-4, "merged");
+        }
+    }
+
     [Fact]
     public void ItStandsAtTheEndOfBranchesAndElsewhereBehindKernels()
     {
@@ -208,7 +258,9 @@ public sealed class AsrTests : MethodTest
     public void WhatCannotBeIsRefused()
     {
         using var conv = RandomConv(Reference, 2, 2, (3, 3), new Conv2dOptions(1, 1, 1, 1), true, 1);
-        Assert.Contains("no batch norm behind it", Assert.Throws<ArgumentException>(() => new AsrMethod().Expand(Site(conv), new Initializer(Reference))).Message);
+        Assert.Contains("no batch norm behind it", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Both = true }).Expand(Site(conv), new Initializer(Reference))).Message);
+        using var form = new AsrMethod().Expand(Site(conv), new Initializer(Reference));
+        Assert.Contains("acts on it already", new AsrMethod().Refusal(new ConvSite("conv", form)));
         Assert.Contains("insertions", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Insertions = 0 })).Message);
         Assert.Contains("reduction", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Reduction = 0 })).Message);
         using var plain = Net("resnet18");
