@@ -64,7 +64,7 @@ public sealed class RefConvTests : DeviceTest
     [InlineData(2, 5, 1, 5, 5)]
     public void TheTransformIsAGroupedConvolutionOverTheKernel(int cin, int cout, int g, int k, int mapK)
     {
-        // Point 1 and 2 of the specification: loops over the definition, and the number of refocus weights.
+        // Loops over the definition, and the number of refocus weights.
         using var conv = Conv(Reference, cin, cout, k, groups: g);
         using var layer = (RefConv2d)new RefConvMethod(new RefConvOptions { MapK = mapK }).Expand(new ConvSite("conv", conv), new Initializer(Reference, 5));
         var geometry = layer.Geometry;

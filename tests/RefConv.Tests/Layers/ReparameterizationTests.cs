@@ -16,7 +16,7 @@ public sealed class ReparameterizationTests : DeviceTest
         Assert.Equal(["0", "3"], expanded.NamedModules().Where(m => m.Module is RefConv2d).Select(m => m.Name));
         Assert.Equal(plainKeys.Append("0.convmap.weight").Append("3.convmap.weight").Order(), expanded.NamedParameters().Select(p => p.Name).Order());
 
-        // Loading the baseline lacks the refocus weights and nothing else (point 7).
+        // Loading the baseline lacks the refocus weights and nothing else.
         var mismatch = StateDict.Load(expanded, StateDict.Of(model), strict: false);
         Assert.Equal(["0.convmap.weight", "3.convmap.weight"], mismatch.Missing.Order());
         Assert.Empty(mismatch.Unexpected);

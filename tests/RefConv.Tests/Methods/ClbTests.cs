@@ -10,7 +10,7 @@ public sealed class ClbTests : ComputedKernelTest
     private static ClbOptions Options(int width = 12, bool residual = true, bool leading = false, bool expanded = false, ClbInit init = ClbInit.Inherit) =>
         new() { Width = width, Residual = residual, LeadingPointwise = leading, Expanded = expanded, Init = init };
 
-    /// <summary>Made by the specification's script: W₁ = fill([12,4,3,3], 5), W₂ = fill([5,12,1,1], 6), b₁ = fill([12], 7), b₂ = fill([5], 8).</summary>
+    /// <summary>Made elsewhere with the filling that tests/Golden/weightnorm.py describes: W₁ = fill([12,4,3,3], 5), W₂ = fill([5,12,1,1], 6), b₁ = fill([12], 7), b₂ = fill([5], 8).</summary>
     [Fact]
     public void GoldenValues()
     {

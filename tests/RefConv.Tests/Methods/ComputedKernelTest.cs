@@ -3,8 +3,8 @@ using RefConv.Layers;
 
 namespace RefConv.Tests.Methods;
 
-/// <summary>What the tests of WN, CWN, OWN and CLB share: plain layers with random values, and comparisons relative to the largest value.</summary>
-public abstract class ComputedKernelTest : DeviceTest
+/// <summary>What the tests of WN, CWN, OWN and CLB share: plain layers of every kind, and the kernels that forms use.</summary>
+public abstract class ComputedKernelTest : MethodTest
 {
     /// <summary>The shape of a plain layer.</summary>
     protected sealed record Layer(int In, int Out, (int H, int W) Kernel, Conv2dOptions Options, bool Bias)
@@ -41,28 +41,6 @@ public abstract class ComputedKernelTest : DeviceTest
         return conv;
     }
 
-    protected static double Tolerance(Device device) => device is CpuDevice ? 1e-5 : 1e-10;
-
-    /// <summary>The largest difference relative to the largest value.</summary>
-    protected static double Difference(double[] expected, double[] actual)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        double largest = expected.Max(Math.Abs);
-        Assert.True(largest > 1e-3, "the values compared are all next to nothing");
-        double worst = 0;
-        for (int i = 0; i < expected.Length; i++) worst = Math.Max(worst, double.IsNaN(actual[i]) ? double.PositiveInfinity : Math.Abs(expected[i] - actual[i]));
-        return worst / largest;
-    }
-
-    protected static void AssertClose(double[] expected, double[] actual, double tolerance, string what) =>
-        Assert.True(Difference(expected, actual) <= tolerance, $"{what}: {Difference(expected, actual):E2} of the largest value, {tolerance:E0} is allowed");
-
-    protected static double[] Run(Module module, Tensor x)
-    {
-        using var tape = Tape.Inference();
-        return module.Forward(x).ToDoubleArray();
-    }
-
     /// <summary>The kernel that a form uses, in PyTorch's order: one filter after the other.</summary>
     internal static double[] EffectiveKernel(Module form)
     {
@@ -72,6 +50,4 @@ public abstract class ComputedKernelTest : DeviceTest
 
     internal static T Expand<T>(IReparameterization method, Conv2d conv) where T : Module =>
         (T)method.Expand(new ConvSite("conv", conv), new Initializer(conv.Weight.Device, 3));
-
-    protected static int[] Bits(float[] values) => [.. values.Select(BitConverter.SingleToInt32Bits)];
 }

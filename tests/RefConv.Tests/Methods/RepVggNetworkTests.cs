@@ -7,7 +7,7 @@ namespace RefConv.Tests.Methods;
 /// <summary>The method on the architecture it was made for: the networks that RepVGG's authors train.</summary>
 public sealed class RepVggNetworkTests : MethodTest
 {
-    [ZooTheory("repvgg_a0")]
+    [Theory]
     [InlineData("repvgg_a0", 8_309_384, 9_108_968)]
     [InlineData("repvgg_a1", 12_789_864, 14_092_264)]
     [InlineData("repvgg_b0", 14_339_048, 15_817_960)]
@@ -21,15 +21,5 @@ public sealed class RepVggNetworkTests : MethodTest
         Assert.Equal("stage0.rbr_reparam", blocks[0]);
         // Only blocks that keep stride and channels have the identity: all but the first of each stage.
         Assert.Equal(blocks.Length - 5, blocks.Count(b => model.NamedParameters().Any(p => p.Name == b + ".rbr_identity.weight")));
-    }
-}
-
-/// <summary>A theory about an architecture; skipped, with the reason, while the zoo does not have it.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-internal sealed class ZooTheoryAttribute : TheoryAttribute
-{
-    public ZooTheoryAttribute(string architecture)
-    {
-        if (!Zoo.Names.Contains(architecture)) Skip = $"the zoo does not have {architecture} yet";
     }
 }

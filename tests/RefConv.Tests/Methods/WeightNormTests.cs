@@ -10,7 +10,7 @@ public sealed class WeightNormTests : ComputedKernelTest
 {
     private static readonly IReparameterization[] s_methods = [new WnMethod(), new CwnMethod(), new OwnMethod(), new CwnMethod(new() { AdjustScale = true }), new OwnMethod(new() { AdjustScale = true })];
 
-    /// <summary>Made by the specification's own script: kernels fill([4,3,3,3], 13) of length 1, without ε.</summary>
+    /// <summary>Made elsewhere with the filling that tests/Golden/weightnorm.py describes: kernels fill([4,3,3,3], 13) of length 1, without ε.</summary>
     [Fact]
     public void GoldenValues()
     {

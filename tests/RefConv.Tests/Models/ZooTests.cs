@@ -158,7 +158,7 @@ public sealed class ZooTests : DeviceTest
     [MemberData(nameof(Kinds))]
     public void ATrainedRefocusedModelMergesIntoThePlainOneBitForBit(string name)
     {
-        // Point 7 of the specification of RefConv: load the baseline, train two steps, merge, load strictly, same scores.
+        // The whole road of a refocused model: load the baseline, train two steps, merge, load strictly, same scores.
         using var model = Small(name, Cpu, 32, 3);
         DrawEverything(model);
         using var refocused = model.Expand(new RefConvMethod(), LayerPolicy.LargerThan1, seed: 5);
