@@ -73,6 +73,30 @@ branches: the inherited bias taken up with the wrong sign|src/Layers/Reparam/Bra
 padded norm: biased running variance|src/Layers/Reparam/PaddedNorm.cs|s/m \* rows \/ Math.Max(1, rows - 1))/m)/
 algebra: 1×1 then k×k, bias through one tap only|src/Layers/Reparam/KernelAlgebra.cs|s/foreach (double w in plane) result.Bias\[o\] += w \* first/result.Bias[o] += plane[0] * first/
 plan: constants of a norm in the wrong order|src/Tensor/Inference/PlanStep.cs|s/_constants.View.Slice(i \* c, c)/_constants.View.Slice((3 - i) * c, c)/
+norms' gradients: the missing one of the two is added to what lies there|src/Tensor/Op.cs|s/if (accumulate \&\& !toB) kernels.Fill(db, 0);//
+algebra: √var + ε instead of √(var + ε)|src/Layers/Reparam/KernelAlgebra.cs|s/Math.Sqrt(variance\[c\] + norm.Eps)/(Math.Sqrt(variance[c]) + norm.Eps)/
+algebra: the identity counts channels over all groups|src/Layers/Reparam/KernelAlgebra.cs|s/result\[o, o % result.GroupIn, height \/ 2, width \/ 2\] = 1/result[o, Math.Min(o, result.GroupIn - 1), height \/ 2, width \/ 2] = 1/
+algebra: a kernel placed a row too high in even sizes|src/Layers/Reparam/KernelAlgebra.cs|s/int top = (height \/ 2) - (kernel.Height \/ 2)/int top = (height - kernel.Height) \/ 2/
+algebra: an average that divides by the width twice|src/Layers/Reparam/KernelAlgebra.cs|s/= 1.0 \/ (height \* width)/= 1.0 \/ (width * width)/
+algebra: k×k then 1×1, groups forgotten|src/Layers/Reparam/KernelAlgebra.cs|/public static Kernel ThenPointwise/,/^    }/s/int middle = o \/ second.GroupOut \* second.GroupIn/int middle = 0/
+algebra: kernels joined in the wrong order|src/Layers/Reparam/KernelAlgebra.cs|s/kernels.SelectMany(k => k.Weight)/kernels.Reverse().SelectMany(k => k.Weight)/
+algebra: refocusing without its group|src/Layers/Reparam/KernelAlgebra.cs|s/kernel.Weight.AsSpan(((d \/ g \* g) + j) \* kernel.Area/kernel.Weight.AsSpan(j * kernel.Area/
+CLB: the first bias forgotten|src/Layers/Reparam/CollapsibleConv2d.cs|s/First.Bias!.Reshape(new Shape(1, 1, 1, First.OutChannels)).Conv2d(Second.Weight, Second.Bias, Second.Options, name: Name).Reshape(new Shape(OutChannels))/Second.Bias/
+CLB: the residual at the next tap|src/Layers/Reparam/CollapsibleConv2d.cs|s/double\[\] identity = KernelAlgebra.Identity(OutChannels, KernelSize.H, KernelSize.W, Options.Groups).Weight;/double[] identity = [0, .. KernelAlgebra.Identity(OutChannels, KernelSize.H, KernelSize.W, Options.Groups).Weight[..^1]];/
+OWN: groups as large as a filter|src/Layers/Reparam/Own.cs|s/Math.Min(filters, elements - 1), limit/Math.Min(filters, elements), limit/
+WN backward: the part along the filter stays, CPU|src/Kernels/WeightNorm/WeightNorm.Cpu.cs|s/along\[o\] = (float)(scales/along[o] = 0 * (float)(scales/
+ACB: the lines have the square's padding|src/Layers/Reparam/Acb.cs|s/Branches.Aligned(conv.Options, conv.KernelSize, size)/conv.Options/
+RepVGG: an identity whatever the padding|src/Layers/Reparam/RepVgg.cs|s/return middle is { PadTop: 0, PadBottom: 0, PadLeft: 0, PadRight: 0 } ?/return middle.StrideH == 1 ?/
+DBB: the border is β alone|src/Layers/Reparam/PaddedNorm.cs|s/Constant(norm.Bias), norm.RunningMean, norm.RunningVar, training: false, eps/Constant(norm.Bias), Full(norm.RunningMean.Shape, 0), norm.RunningVar, training: false, eps/
+DBB: the 1×1 without its identity when merged|src/Layers/Reparam/IdentityConv2d.cs|s/KernelAlgebra.Identity(_channels, 1, 1, _groups),$/Kernel.Zero(_channels, _channels \/ _groups, 1, 1, _groups),/
+merge: the shift moves the mean the wrong way|src/Layers/Reparam/ModelMerge.cs|s/mean\[c\] -= b\[c\]/mean[c] += b[c]/
+merge: the norm that comes back divides by √(1 + ε)|src/Layers/Reparam/AbsorbedNorm.cs|s/1 - Eps/1/
+DyRep: everything below the mean is cut|src/Layers/Reparam/DyRepBlock.cs|s/i.Value < mean \&\& i.Value < 0.1/i.Value < mean/
+DyRep: the lowest score grows|src/Layers/Reparam/DyRepEvolution.cs|s/scored.MaxBy(/scored.MinBy(/
+refocus: an even map|src/Layers/Reparam/RefConv2d.cs|s/limit % 2 == 1 ? limit : limit - 1/limit/
+ASR without a norm: the bias is not scaled|src/Layers/Reparam/AsrConv2d.cs|s/base.EffectiveBias()?.Multiply(Factors(), Name)/base.EffectiveBias()/
+DRConv: a mask shared with a layer that stays plain|src/Layers/Reparam/DRConv.cs|s/ \&\& site.Selected?.Contains(prefix + c.Key) != false//
+branches: another method's norm is passed over when merged|src/Layers/Reparam/BranchBlock.cs|s/^            throw new InvalidOperationException(\$"A {Norm.*$/            return Branches.KernelOf(Conv);/
 basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
 ROWS
 )
