@@ -54,7 +54,7 @@ public static class Reparameterization
         List<ConvSite> wanted = [.. sites.Where((policy ?? method.DefaultPolicy).Selects)];
         if (wanted.Count == 0 && (policy ?? method.DefaultPolicy).Otherwise is { } otherwise) wanted = [.. sites.Where(otherwise.Selects)];
         if (wanted.Count == 0)
-            throw new ArgumentException($"No convolution of this model is selected by '{(policy ?? method.DefaultPolicy).Description}', so {method.Name} would change nothing.");
+            throw new ArgumentException($"No convolution of this model is selected by '{(policy ?? method.DefaultPolicy).Description}', so {method.Name} would change nothing. Choose other layers, or another method.");
         var suitable = wanted.FindAll(s => method.Refusal(s) == null);
         // Whoever says which layers means all of them; whoever leaves the choice to the method gets those that it can take.
         if (suitable.Count == 0 || (policy != null && suitable.Count < wanted.Count))
