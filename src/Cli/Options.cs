@@ -79,20 +79,52 @@ internal static class Options
             return settings.Length == 0 ? null : throw new ArgumentException("--set sets an option of a method, and the method is none. Give one with --method.");
         if (!Reparameterizations.Names.Contains(name))
             throw new ArgumentException($"There is no method '{name}'.{Suggest.Offer(name, [.. Reparameterizations.Names, "none"])} Known are {string.Join(", ", Reparameterizations.Names)}, none.");
-        var defaults = Reparameterizations.Create(name).Options;
+        return Reparameterizations.Create(name, ReadMethodOptions(name, settings));
+    }
+
+    /// <summary>What --set says of a method: NAME=VALUE each.</summary>
+    public static JsonObject ReadMethodOptions(string name, IEnumerable<string> settings)
+    {
+        var method = Reparameterizations.Create(name);
+        var defaults = method.Options.Where(o => !method.StateNames.Contains(o.Key)).ToDictionary();
         var options = new JsonObject();
         foreach (string setting in settings)
         {
             int equals = setting.IndexOf('=');
             string key = equals < 0 ? setting : setting[..equals];
             if (equals < 1 || !defaults.ContainsKey(key))
-                throw new ArgumentException($"--set {setting}: {name} has no such option.{Suggest.Offer(key, defaults.Select(d => d.Key))} It takes {string.Join(", ", defaults.Select(d => $"{d.Key}={d.Value?.ToJsonString()}"))}.");
-            // A word is a word; numbers, true and false are what they look like.
-            string value = setting[(equals + 1)..];
-            options[key] = value is "true" or "false" || double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out _) ? JsonNode.Parse(value) : value;
+                throw new ArgumentException($"--set {setting}: {name} has no such option.{Suggest.Offer(key, defaults.Keys)} It takes {(defaults.Count == 0 ? "none" : string.Join(", ", defaults.Select(d => $"{d.Key}={d.Value?.ToJsonString()}")))}.");
+            options[key] = ReadValue(setting, setting[(equals + 1)..]);
         }
-        return Reparameterizations.Create(name, options);
+        return options;
     }
+
+    /// <summary>A word is a word; numbers, true and false are what they look like.</summary>
+    private static JsonNode ReadValue(string setting, string value)
+    {
+        if (value is "true" or "false") return JsonValue.Create(value == "true");
+        if (!double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)) return JsonValue.Create(value);
+        if (!double.IsFinite(number)) throw new ArgumentException($"--set {setting}: the value must be a finite number, or a word.");
+        // People write numbers in more ways than JSON does (.5, +1, 01), and a parsed one can be read as whole or as broken, whichever the method asks for.
+        return JsonNode.Parse(number.ToString("R", CultureInfo.InvariantCulture))!;
+    }
+
+    public static Option<string> Layers(string? fallback) => new("--layers")
+    {
+        Description = $"Which convolutions: k3 (at least 3×3) | k1 (larger than 1×1) | odd (odd and larger than 1×1) | names, separated by commas.{(fallback == null ? " Default: the method's own choice." : "")}",
+        DefaultValueFactory = fallback == null ? null : _ => fallback,
+        HelpName = "LAYERS",
+    };
+
+    /// <summary>The policy that <see cref="Layers"/> names; null for the method's own.</summary>
+    public static LayerPolicy? ReadLayers(string? text) => text switch
+    {
+        null => null,
+        "k3" => LayerPolicy.AtLeast3,
+        "k1" => LayerPolicy.LargerThan1,
+        "odd" => LayerPolicy.OddOnly,
+        _ => LayerPolicy.Named(text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)),
+    };
 
     /// <summary>A folder that is not there yet: runs/KIND-1, runs/KIND-2 …</summary>
     public static string NewFolder(string kind) => Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{kind}-{i}")).First(p => !Path.Exists(p));

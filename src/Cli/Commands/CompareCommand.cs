@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using RefConv.Layers;
+using RefConv.Models;
 using RefConv.Models.Data;
 using RefConv.Models.Report;
 using RefConv.Models.Train;
@@ -19,13 +20,18 @@ internal static class CompareCommand
             DefaultValueFactory = _ => "all",
             HelpName = "NAMES",
         };
+        Option<string[]> methodOptions = new("--set")
+        {
+            Description = "An option of a method, as METHOD.NAME=VALUE (dyrep.every=1); may be given several times. Default: the methods' own.",
+            HelpName = "METHOD.NAME=VALUE",
+        };
         Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
         Option<double> width = Options.Width();
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> threads = Options.Threads(), seeds = Options.Seeds();
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for the runs, comparison.md and report.html. Default: a new folder runs/compare-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[methods, data, model, width, limit, testLimit]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[methods, methodOptions, data, model, width, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         foreach (var option in (ReadOnlySpan<Option>)[seeds, threads, device, outFolder, json]) command.Add(option);
 
@@ -36,6 +42,8 @@ internal static class CompareCommand
             var settings = recipe.Read(parsed);
             settings.Validate();
             string list = parsed.GetValue(methods)!;
+            IReadOnlyList<string> names = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+            var options = ReadOptions(parsed.GetValue(methodOptions) ?? [], names);
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             string folder = parsed.GetValue(outFolder) ?? Options.NewFolder("compare");
@@ -44,11 +52,13 @@ internal static class CompareCommand
                 Spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train),
                 Data = source,
                 Recipe = settings,
-                Methods = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries),
+                Methods = names,
+                MethodOptions = options,
+                SkipUnsuitable = list == "all",
                 Seeds = parsed.GetValue(seeds),
                 Folder = folder,
                 Train = (name, trainer, token) => TrainingView.Run(output, name, trainer, null, token),
-                OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: top-1 {Output.Text(100 * row.Accuracy, "0.0")} %"),
+                OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: {(row.Failed ?? $"top-1 {Output.Text(100 * row.Accuracy, "0.0")} %")}"),
             };
             output.Heading($"{comparison.Spec} by {string.Join(", ", comparison.RowNames)}");
             IReadOnlyList<MethodRow> rows;
@@ -67,6 +77,7 @@ internal static class CompareCommand
             output.Table(ComparisonReport.Titles, report.Table);
             foreach (string note in report.Notes) output.Line("• " + note);
             output.Line($"Report: {Path.GetFullPath(page)}");
+            foreach (var (name, reason) in comparison.Skipped) output.Object(new JsonObject { ["method"] = name, ["skipped"] = reason });
             foreach (var group in rows.GroupBy(r => r.Method)) output.Object(ToJson(group.Key, [.. group]));
             output.Object(new JsonObject { ["methods"] = rows.Select(r => r.Method).Distinct().Count(), ["seeds"] = comparison.Seeds, ["report"] = page, ["folder"] = folder });
             return 0;
@@ -74,8 +85,29 @@ internal static class CompareCommand
         return command;
     }
 
-    private static JsonObject ToJson(string method, IReadOnlyList<MethodRow> rows)
+    /// <summary>What each METHOD.NAME=VALUE says, by method. A method that is not compared is a slip.</summary>
+    private static Dictionary<string, JsonObject> ReadOptions(string[] settings, IReadOnlyList<string> methods)
     {
+        Dictionary<string, List<string>> byMethod = [];
+        foreach (string setting in settings)
+        {
+            // The first dot: a value may have one too.
+            int dot = setting.IndexOf('.'), equals = setting.IndexOf('=');
+            if (dot < 1 || equals < dot) throw new ArgumentException($"--set {setting}: several methods are compared, so say whose option it is: METHOD.NAME=VALUE.");
+            string method = setting[..dot];
+            if (!methods.Contains(method) || !Reparameterizations.Names.Contains(method))
+                throw new ArgumentException($"--set {setting}: '{method}' is no method of this comparison.{Suggest.Offer(method, methods)} Name it in --methods too.");
+            if (!byMethod.TryGetValue(method, out var list)) byMethod[method] = list = [];
+            list.Add(setting[(dot + 1)..]);
+        }
+        return byMethod.ToDictionary(m => m.Key, m => Options.ReadMethodOptions(m.Key, m.Value));
+    }
+
+    private static JsonObject ToJson(string method, IReadOnlyList<MethodRow> all)
+    {
+        MethodRow[] rows = [.. all.Where(r => r.Failed == null)];
+        string failed = string.Join("; ", all.Where(r => r.Failed != null).Select(r => all.Count == 1 ? r.Failed : $"seed {r.Seed}: {r.Failed}"));
+        if (rows.Length == 0) return new JsonObject { ["method"] = method, ["failed"] = failed };
         var accuracy = MeanDeviation.Of([.. rows.Select(r => r.Accuracy)]);
         var result = new JsonObject
         {
@@ -88,6 +120,9 @@ internal static class CompareCommand
             ["deployMacs"] = rows[0].DeployMacs,
             ["stepMs"] = rows.Average(r => r.StepMs),
         };
+        if (failed.Length > 0) result["failed"] = failed;
+        if (rows.FirstOrDefault(r => r.Stays != null) is { } kept) result["stays"] = kept.Stays;
+        if (rows[0].Progress != null) result["progress"] = string.Join("; ", rows.Select(r => r.Progress));
         if (accuracy.Deviation is { } d)
         {
             result["deviation"] = d;

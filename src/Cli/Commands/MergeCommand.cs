@@ -4,14 +4,14 @@ using RefConv.Models;
 
 namespace RefConv.Cli.Commands;
 
-/// <summary><c>refconv merge</c>: a refocused model becomes a plain one.</summary>
+/// <summary><c>refconv merge</c>: a model in training form becomes a plain one.</summary>
 internal static class MergeCommand
 {
     public static Command Create()
     {
-        var command = new Command("merge", "Turn a refocused model into the plain model that computes the same, and check it layer by layer.");
-        Option<string> from = new("--from") { Description = "The refocused model.", Required = true, HelpName = "FILE" };
-        Option<string> to = new("--out") { Description = "The plain model to write.", Required = true, HelpName = "FILE" };
+        var command = new Command("merge", "Turn a model in the training form of a method, such as a refocused one, into the plain model that computes the same, and check it layer by layer.");
+        Option<string> from = new("--from") { Description = "The model in training form.", Required = true, HelpName = "FILE" };
+        Option<string> to = new("--out") { Description = "The merged model to write.", Required = true, HelpName = "FILE" };
         Option<string> device = Options.DeviceName();
         Option<int> threads = Options.Threads();
         Option<bool> json = Options.Json();
@@ -32,7 +32,9 @@ internal static class MergeCommand
                 output.Line(worst.MaxAbsDifference == 0
                     ? "Checked on a probe batch: every merged layer, and the model's output, are equal to the last bit."
                     : $"Checked on a probe batch: the worst layer is '{worst.Name}', which differs by {worst.MaxAbsDifference:E1} at values up to {worst.MaxAbsValue:0.###}.");
-                output.Line($"Plain model: {path}");
+                output.Line(merged.Forms.Count == 0
+                    ? $"Plain model: {path}"
+                    : $"Not all of it could be merged: {string.Join(", ", merged.Forms)} {(merged.Forms.Sum(f => f.Layers.Count) == 1 ? "stays" : "stay")}, because {TrainingRun.WhatStays(merged)}. Model: {path}");
                 output.Object(new JsonObject
                 {
                     ["maxAbsDifference"] = report.Layers.Max(l => l.MaxAbsDifference),
@@ -40,6 +42,7 @@ internal static class MergeCommand
                     ["layers"] = report.Layers.Count - 1,
                     ["parameters"] = merged.ParameterCount(),
                     ["trainParameters"] = model.ParameterCount(),
+                    ["stays"] = new JsonArray([.. merged.Forms.Select(f => (JsonNode)f.Method.Name)]),
                     ["file"] = path,
                 });
             }

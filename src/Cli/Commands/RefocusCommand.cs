@@ -17,11 +17,7 @@ internal static class RefocusCommand
         Option<string> data = Options.Data(), device = Options.DeviceName(), init = Options.RefocusInitialisation();
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> threads = Options.Threads(), mapK = Options.MapK();
-        Option<string> layers = new("--layers")
-        {
-            Description = "Which convolutions: k3 (at least 3×3) | k1 (larger than 1×1) | odd (odd and larger than 1×1) | names, separated by commas.",
-            DefaultValueFactory = _ => "k3",
-        };
+        Option<string> layers = Options.Layers("k3");
         Option<bool> noShortcut = new("--no-shortcut") { Description = "Ablation: use refocus(W) alone as the kernel." };
         Option<bool> trainBase = new("--train-base") { Description = "Ablation: train the basis as well." };
         Option<bool> randomBase = new("--random-base") { Description = "Ablation: start from a random basis." };
@@ -51,18 +47,10 @@ internal static class RefocusCommand
             using var model = ModelFile.Load(file, where, out var info);
             if (model.Forms.Count > 0) throw new FileFormatException(file, $"this model is in {model.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), ImageFolderOptions.For(model.Spec, info));
-            using var refocused = model.Expand(method, Policy(parsed.GetValue(layers)!), settings.Seed);
+            using var refocused = model.Expand(method, Options.ReadLayers(parsed.GetValue(layers)), settings.Seed);
             var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
             return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
         });
         return command;
     }
-
-    private static LayerPolicy Policy(string text) => text switch
-    {
-        "k3" => LayerPolicy.AtLeast3,
-        "k1" => LayerPolicy.LargerThan1,
-        "odd" => LayerPolicy.OddOnly,
-        _ => LayerPolicy.Named(text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)),
-    };
 }

@@ -17,6 +17,7 @@ internal static class SummaryCommand
         Argument<string?> file = new("FILE") { Description = "A model file. Left out: the architecture of --model, in the form of --method.", Arity = ArgumentArity.ZeroOrOne };
         Option<string> model = Options.ModelName(), method = Options.Method("refconv", "Training form of the architecture");
         Option<string[]> methodOptions = Options.MethodOptions();
+        Option<string> layers = Options.Layers(null);
         Option<double> width = Options.Width();
         Option<int> classes = new("--classes") { Description = "Classes.", DefaultValueFactory = _ => 1000, HelpName = "N" };
         Option<int> size = new("--size") { Description = "Rows and columns of the image; up to 64 the variant for small images is taken.", DefaultValueFactory = _ => 224, HelpName = "PIXELS" };
@@ -24,10 +25,14 @@ internal static class SummaryCommand
         Option<int> threads = Options.Threads();
         Option<bool> json = Options.Json();
         command.Add(file);
-        foreach (var option in (ReadOnlySpan<Option>)[model, method, methodOptions, width, classes, size, batch, threads, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[model, method, methodOptions, layers, width, classes, size, batch, threads, json]) command.Add(option);
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(batch) < 0) throw new ArgumentException($"--batch must be at least 0; it is {parsed.GetValue(batch)}.");
+            // A file says all this of its model: ignoring it would let one believe that it counts.
+            Option[] ofArchitectures = [model, method, methodOptions, layers, width, classes, size];
+            if (parsed.GetValue(file) != null && ofArchitectures.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
+                throw new ArgumentException($"{useless.Name} is for an architecture of --model; the file says which model it holds, in which form. Leave one of them out.");
             using var device = new CpuDevice(parsed.GetValue(threads));
             using var net = parsed.GetValue(file) is { } path ? ModelFile.Load(path, device) : Build(device);
             bool asked = parsed.GetResult(method) is { Implicit: false };
@@ -39,8 +44,9 @@ internal static class SummaryCommand
                 var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), parsed.GetValue(classes), parsed.GetValue(size));
                 var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
                 var created = Zoo.Create(spec, new Initializer(where));
-                if (how == null) return created;
-                using (created) return created.Expand(how, how is RefConvMethod ? LayerPolicy.LargerThan1 : null);
+                var policy = Options.ReadLayers(parsed.GetValue(layers));
+                if (how == null) return policy == null ? created : throw new ArgumentException("--layers says which layers a method takes, and the method is none. Give one with --method.");
+                using (created) return created.Expand(how, policy);
             }
         });
         return command;

@@ -43,9 +43,16 @@ internal sealed class SuperResolutionOptions
 /// <summary>Runs of <c>train --task super-resolution</c>.</summary>
 internal static class SuperResolutionRun
 {
+    /// <summary>SESR is meant to be trained in collapsible form; --method none trains the plain one.</summary>
+    public const string UsualMethod = "clb";
+
     private const double LineInterval = 5; // seconds
 
-    public static int Start(Output output, Device device, string architecture, double width, IReparameterization? method, string data, int? limit,
+    /// <summary>The method asked for; its blocks are as wide as those of the model's authors unless another width is set.</summary>
+    public static IReparameterization? MethodFor(Model model, string name, string[] settings) =>
+        Options.ReadMethod(name, name == UsualMethod && model is Sesr sesr ? [$"width={sesr.CollapsibleWidth}", .. settings] : settings);
+
+    public static int Start(Output output, Device device, string architecture, double width, Func<Model, IReparameterization?> methodFor, string data, int? limit,
         Func<int, SuperResolutionRecipe> recipeFor, string? path, int? stopAfter, CancellationToken cancellation)
     {
         // The recipe depends on how much the model enlarges, and the model on the recipe's seed.
@@ -55,6 +62,7 @@ internal static class SuperResolutionRun
         using var plain = Zoo.Create(new ModelSpec(architecture) { Width = width, ImageSize = recipe.PatchSize }, new Initializer(device, recipe.Seed));
         if (plain.Task != ModelTask.SuperResolution) throw new ArgumentException($"{architecture} is a classifier. --task super-resolution takes one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
         var pictures = SuperResolutionData.Open(data, scale, limit);
+        var method = methodFor(plain);
         using var expanded = method == null ? null : plain.Expand(method, seed: recipe.Seed);
         var model = expanded ?? plain;
         var folder = new RunFolder(path ?? Options.NewFolder(SuperResolutionState.RunKind));

@@ -55,14 +55,13 @@ internal static class TrainCommand
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from, imageSize];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
                 if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
                 string architecture = parsed.GetResult(model) is { Implicit: false } ? parsed.GetValue(model)! : "sesr_m5_x2";
-                // SESR is meant to be trained in collapsible form; --method none trains the plain one.
-                var form = Options.ReadMethod(parsed.GetResult(method) is { Implicit: false } ? parsed.GetValue(method)! : "clb", parsed.GetValue(methodOptions));
-                return SuperResolutionRun.Start(output, where, architecture, parsed.GetValue(width), form, parsed.GetValue(data)!, parsed.GetValue(limit),
+                string form = parsed.GetResult(method) is { Implicit: false } ? parsed.GetValue(method)! : SuperResolutionRun.UsualMethod;
+                return SuperResolutionRun.Start(output, where, architecture, parsed.GetValue(width), net => SuperResolutionRun.MethodFor(net, form, parsed.GetValue(methodOptions) ?? []), parsed.GetValue(data)!, parsed.GetValue(limit),
                     scale => superResolution.Read(parsed, recipe, scale), parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
             }
             string? start = parsed.GetValue(from);
@@ -75,25 +74,39 @@ internal static class TrainCommand
             var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
             var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train);
             string path = parsed.GetValue(outFolder) ?? Options.NewFolder("train");
-            if (how is RefConvMethod && start == null)
+            if (how is { NeedsTrainedModel: true } && start == null)
             {
-                output.Line("RefConv refocuses trained kernels, and no model is given with --from: a plain one is trained first, by the same recipe.");
-                string first = Path.Combine(path, "base");
-                using var plain = Zoo.Create(spec, new Initializer(where, settings.Seed));
-                int code = TrainingRun.Start(output, plain, source, state, first, parsed.GetValue(stopAfter), cancellation);
-                if (code != 0 || !File.Exists(new RunFolder(first).BestFile) || parsed.GetValue(stopAfter) < settings.Epochs) return code;
-                start = new RunFolder(first).LastFile;
+                start = TrainBase(output, spec, how, source, state, path, parsed.GetValue(stopAfter), where, cancellation, out int code);
+                if (start == null) return code;
             }
             using var begun = initial == null ? Begin() : null;
             var net = initial ?? begun!;
             if (how == null) return TrainingRun.Start(output, net, source, state, path, parsed.GetValue(stopAfter), cancellation);
             if (net.Forms.Count > 0) throw new ArgumentException($"{start} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
             using var expanded = net.Expand(how, seed: settings.Seed);
-            return TrainingRun.Start(output, expanded, source, state with { Kind = how is RefConvMethod ? "refocus" : how.Name }, path, parsed.GetValue(stopAfter), cancellation);
+            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, path, parsed.GetValue(stopAfter), cancellation);
 
             Model Begin() => start == null ? Zoo.Create(spec, new Initializer(where, settings.Seed)) : ModelFile.Load(start, where);
         });
         return command;
+    }
+
+    /// <summary>Trains the plain model that a method starts from, in a folder inside the run's.</summary>
+    /// <returns>Its file; null where it was stopped before its end.</returns>
+    private static string? TrainBase(Output output, ModelSpec spec, IReparameterization how, DataSource source, RunState state, string path, int? stopAfter,
+        Kernels.Device where, CancellationToken cancellation, out int code)
+    {
+        var folder = new RunFolder(Path.Combine(path, "base"));
+        using var plain = Zoo.Create(spec, new Initializer(where, state.Recipe.Seed));
+        // What would stop the second half is told before the first one is trained.
+        new RunFolder(path).CheckFree();
+        folder.CheckFree();
+        plain.Expand(how, seed: state.Recipe.Seed).Dispose();
+        output.Line($"{how.Name} starts from a trained model, and none is given with --from: a plain one is trained first, by the same recipe.");
+        code = TrainingRun.Start(output, plain, source, state, folder.Path, stopAfter, cancellation);
+        if (code == 0 && !(stopAfter < state.Recipe.Epochs)) return folder.LastFile;
+        output.Line($"That is the plain model. When it is trained to its end, train its {how.Name} form: give this command again with --from {folder.LastFile} --out {path}");
+        return null;
     }
 
     /// <summary>The input of the model that pictures of a folder are for: of the one to start from, or of one of the size asked for.</summary>
@@ -142,9 +155,7 @@ internal static class TrainingRun
         else if (last != null)
         {
             output.Line($"Top-1 {Output.Text(100 * last.Accuracy, "0.00")} % (best epoch {Output.Text(100 * state.BestAccuracy, "0.00")} %). Model: {folder.LastFile}");
-            output.Line(trainer.Model.Forms.Count > 0
-                ? $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors"
-                : $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}");
+            output.Line(WhatNext(trainer.Model, folder, state));
         }
         output.Object(new JsonObject
         {
@@ -160,4 +171,19 @@ internal static class TrainingRun
         });
         return cancellation.IsCancellationRequested && !finished ? 130 : 0;
     }
+
+    /// <summary>Why layers of a model stay in the form of a method; null where none has to.</summary>
+    public static string? WhatStays(Model model) => model.NamedModules().Select(m => m.Module).OfType<IUnmergeable>().FirstOrDefault()?.Reason;
+
+    private static string WhatNext(Model model, RunFolder folder, RunState state)
+    {
+        if (model.Forms.Count == 0) return $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}";
+        bool merges = model.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm);
+        string merge = $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors";
+        return WhatStays(model) is not { } reason ? merge
+            : merges ? $"{merge} (not all of it: {string.Join(", ", Remainders(model))} stays, because {reason})"
+            : $"It is used as it is: {string.Join(", ", model.Forms)} stay, because {reason}.";
+    }
+
+    private static IEnumerable<string> Remainders(Model model) => model.Forms.Where(f => f.Method.Remainder != null).Select(f => f.Method.Name);
 }

@@ -70,6 +70,9 @@ public sealed class AsrMethod : IReparameterization
         ["merged"] = _merged,
     };
 
+    /// <inheritdoc/>
+    public IReadOnlyCollection<string> StateNames { get; } = ["merged"];
+
     /// <summary>With <see cref="AsrOptions.Both"/> the ordinary attention modules stay; otherwise nothing does.</summary>
     public IReparameterization? Remainder => Settings.Both ? new AsrMethod(Settings, merged: true) : null;
 

@@ -77,6 +77,26 @@ public sealed class DyRepMethod : IReparameterization, IEvolving
     /// <inheritdoc/>
     public JsonObject Options => With(_blocks.DeepClone(), _scores.DeepClone());
 
+    /// <inheritdoc/>
+    public IReadOnlyCollection<string> StateNames { get; } = ["blocks", "scores"];
+
+    /// <inheritdoc/>
+    public string Progress(Module model)
+    {
+        int convolutions = 0, grown = 0;
+        string block = "";
+        foreach (var (name, module) in model.NamedModules())
+        {
+            // What is nested in a block is that block's.
+            if (module is not (DyRepConv2d or DyRepBlock) || (block.Length > 0 && name.StartsWith(block, StringComparison.Ordinal))) continue;
+            convolutions++;
+            if (module is not DyRepBlock) continue;
+            grown++;
+            block = name + ".";
+        }
+        return $"{grown} of {convolutions} convolutions grew" + (grown > 0 ? "" : ", so what was trained is the plain network");
+    }
+
     /// <summary>The options with the branches and the scores that the model has now.</summary>
     public JsonObject Describe(Module model)
     {

@@ -17,4 +17,8 @@ public interface IEvolving
     /// <param name="forward">Runs the model in training mode on so many batches, numbered from the first given; null where there are none.</param>
     /// <returns>The model has other parameters now.</returns>
     bool AfterEpoch(Module model, int epoch, ulong seed, Action<int>? forward);
+
+    /// <summary>How far the form has come, in words: "3 of 14 convolutions grew".</summary>
+    /// <param name="model">The model, as training has left it.</param>
+    string Progress(Module model);
 }

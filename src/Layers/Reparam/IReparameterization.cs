@@ -45,6 +45,15 @@ public interface IReparameterization
     /// <summary>As <see cref="Options"/>, for a model whose structure training has changed since it was expanded.</summary>
     JsonObject Describe(Module model) => Options;
 
+    /// <summary>
+    /// Names among <see cref="Options"/> of what training or merging has made of a model, such as the branches that grew: a checkpoint needs them, but they are
+    /// nobody's to choose.
+    /// </summary>
+    IReadOnlyCollection<string> StateNames => [];
+
+    /// <summary>It builds on trained kernels, so a plain model is to be trained before it.</summary>
+    bool NeedsTrainedModel => false;
+
     /// <summary>What is left of the method in a model whose training forms were merged: null where that is the plain model.</summary>
     IReparameterization? Remainder => null;
 }

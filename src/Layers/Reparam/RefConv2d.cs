@@ -59,6 +59,9 @@ public sealed class RefConvMethod : IReparameterization
     /// <inheritdoc/>
     public LayerPolicy DefaultPolicy => LayerPolicy.AtLeast3;
 
+    /// <summary>Its basis is a trained kernel.</summary>
+    public bool NeedsTrainedModel => true;
+
     /// <summary>How layers are made.</summary>
     public RefConvOptions Settings { get; }
 

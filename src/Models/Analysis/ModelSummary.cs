@@ -61,7 +61,7 @@ public sealed record ModelSummary(IReadOnlyList<LayerSummary> Layers)
             if (training) model.Train();
         }
 
-        // A norm that a training form has absorbed comes back when it is merged: its row is added to the form's.
+        // Paths are the same in both, so a row finds its counterpart: a norm that a form has absorbed has a row without weights, which the merged norm fills.
         static LayerSummary Row(Counted l, Counted? d) =>
             new(l.Name, l.Kind, l.Output, l.Parameters, d?.Parameters ?? 0, l.Macs, l.TransformMacs, d?.Macs ?? 0, l.Bytes, d?.Bytes ?? 0);
     }

@@ -114,7 +114,7 @@ public sealed class BatchLoader
     }
 
     /// <summary>Each picture depends on its own numbers only, so it does not matter which thread reads it.</summary>
-    private static void InParallel(int count, Action<int> read, CancellationToken stop)
+    internal static void InParallel(int count, Action<int> read, CancellationToken stop)
     {
         try
         {

@@ -70,7 +70,7 @@ public sealed record SuperResolutionData(string Folder, int Scale, IReadOnlyList
             .Where(f => f.EndsWith(".png", StringComparison.OrdinalIgnoreCase)).Order(StringComparer.Ordinal).Take(limit ?? int.MaxValue)];
         if (files.Length < 2) throw new FileNotFoundException($"'{folder}' has {files.Length} PNG picture{(files.Length == 1 ? "" : "s")}; at least 2 are needed, one to learn from and one to test on.");
         var pairs = new SuperResolutionPair[files.Length];
-        Parallel.For(0, files.Length, i => pairs[i] = Read(files[i], scale));
+        BatchLoader.InParallel(files.Length, i => pairs[i] = Read(files[i], scale), CancellationToken.None);
         bool IsTest(int i) => files.Length < TestEvery ? i == files.Length - 1 : i % TestEvery == TestEvery - 1;
         return new SuperResolutionData(folder, scale, [.. pairs.Where((_, i) => !IsTest(i))], [.. pairs.Where((_, i) => IsTest(i))]);
     }

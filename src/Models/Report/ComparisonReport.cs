@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using RefConv.IO;
+using RefConv.Layers;
 using RefConv.Models.Train;
 
 namespace RefConv.Models.Report;
@@ -22,12 +23,14 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
     [
         .. Methods.Select(m =>
         {
-            var first = m.First();
-            return (IReadOnlyList<string>)
+            IReadOnlyList<MethodRow> good = [.. Good(m)];
+            if (good.Count == 0) return (IReadOnlyList<string>)[m.Key, "failed", .. Enumerable.Repeat("", Titles.Count - 2)];
+            var first = good[0];
+            return
             [
-                m.Key, MeanDeviation.Of([.. m.Select(r => r.Accuracy)]).ToPercent(), m.Key == MethodComparison.Plain ? "" : Gain(m), Error(m),
+                m.Key, MeanDeviation.Of([.. good.Select(r => r.Accuracy)]).ToPercent(), m.Key == MethodComparison.Plain ? "" : Gain(good), Error(good),
                 first.TrainParameters.ToString("N0", C), first.DeployParameters.ToString("N0", C), first.TrainMacs.ToString("N0", C), first.DeployMacs.ToString("N0", C),
-                m.Average(r => r.StepMs).ToString("0.0", C), first.Layers == 0 ? "" : first.Layers.ToString(C),
+                good.Average(r => r.StepMs).ToString("0.0", C), first.Layers == 0 ? "" : first.Layers.ToString(C),
             ];
         }),
     ];
@@ -38,20 +41,37 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
         get
         {
             int tests = Comparison.Data.Test.Count, seeds = Comparison.Seeds;
-            double p = Rows.Average(r => r.Accuracy), noise = 200 * Math.Sqrt(2 * p * (1 - p) / (tests * (double)seeds));
+            double p = Good(Rows).Select(r => r.Accuracy).DefaultIfEmpty(0.5).Average(), noise = 200 * Math.Sqrt(2 * p * (1 - p) / (tests * (double)seeds));
             List<string> notes =
             [
                 $"Differences below about {noise.ToString("0.0", C)} points are what chance does with {tests:N0} test pictures and {seeds} seed{(seeds == 1 ? "" : "s")}.",
                 "Merge error: largest difference of a test picture's scores between the trained form and the merged file loaded into the plain architecture, relative to the largest score.",
             ];
-            if (Rows.Any(r => r.Method == MethodComparison.Retrained))
-                notes.Add("RefConv starts from the trained plain model, so it was trained twice. The row 'retrained' is the plain model trained twice: that is what it is to be held against.");
-            if (Rows.Any(r => r.Method == "drconv")) notes.Add("DRConv's kernels depend on the picture: it is deployed as it is trained, nothing is merged.");
+            string[] names = [.. Rows.Select(r => r.Method).Distinct()];
+            string[] second = [.. names.Where(n => n is not (MethodComparison.Plain or MethodComparison.Retrained) && Reparameterizations.Create(n).NeedsTrainedModel)];
+            if (names.Contains(MethodComparison.Retrained))
+            {
+                notes.Add((second.Length == 0 ? "" : $"The rows {string.Join(", ", second)} start from the trained plain model, so it was trained twice. ") +
+                    "The row 'retrained' is the plain model trained twice: that is what a second training gives by itself" + (second.Length == 0 ? "." : ", and what those are to be held against."));
+            }
+            foreach (var m in Methods)
+            {
+                if (m.FirstOrDefault(r => r.Stays != null) is { } row) notes.Add($"{m.Key}: layers stay in its form when it is deployed, because {row.Stays}; {(row.MergeError == null ? "nothing" : "the rest")} is merged.");
+            }
+            foreach (var row in Rows.Where(r => r.Progress != null)) notes.Add($"{Named(row)}: {row.Progress}.");
+            foreach (var row in Rows.Where(r => r.Failed != null)) notes.Add($"{Named(row)} failed: {row.Failed}");
+            foreach (var (name, reason) in Comparison.Skipped) notes.Add($"{name} is left out: {reason}");
             return notes;
         }
     }
 
+    private string Named(MethodRow row) => Comparison.Seeds == 1 ? row.Method : $"{row.Method}, seed {row.Seed}";
+
+    private static IEnumerable<MethodRow> Good(IEnumerable<MethodRow> rows) => rows.Where(r => r.Failed == null);
+
     private IReadOnlyList<IGrouping<string, MethodRow>> Methods => [.. Rows.GroupBy(r => r.Method)];
+
+    private IReadOnlyList<IGrouping<string, MethodRow>> Shown => [.. Good(Rows).GroupBy(r => r.Method)];
 
     /// <summary>Writes <c>report.html</c> and <c>comparison.md</c> into the comparison's folder.</summary>
     /// <returns>The page.</returns>
@@ -80,10 +100,11 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
         var html = new StringBuilder(Page.Head("RefConv: methods compared"));
         html.Append("<h1>Methods compared</h1>").Append(C, $"<p class=\"lead\">{SvgChart.Escape(Lead)}</p>").Append(Page.Table(Titles, Table)).Append("<ul>");
         foreach (string note in Notes) html.Append("<li>").Append(SvgChart.Escape(note)).Append("</li>");
+        if (Shown.Count == 0) return html.Append("</ul>").Append(Page.Foot).ToString();
         html.Append("</ul><h2>Accuracy on the test pictures, every seed</h2><figure>")
-            .Append(SvgChart.Dots([.. Methods.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.Accuracy)]))], "top-1", "0.0%")).Append("</figure>");
+            .Append(SvgChart.Dots([.. Shown.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.Accuracy)]))], "top-1", "0.0%")).Append("</figure>");
         html.Append("<h2>Time of a training step</h2><figure>")
-            .Append(SvgChart.Dots([.. Methods.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.StepMs)]))], "milliseconds", "0.0")).Append("</figure>");
+            .Append(SvgChart.Dots([.. Shown.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.StepMs)]))], "milliseconds", "0.0")).Append("</figure>");
         return html.Append(Page.Foot).ToString();
     }
 
@@ -97,10 +118,13 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
         }
     }
 
-    /// <summary>Difference to the plain model of the same seed, in points.</summary>
+    /// <summary>Difference to the plain model of the same seed, in points; empty where that failed.</summary>
     private string Gain(IEnumerable<MethodRow> rows)
     {
-        var gain = MeanDeviation.Of([.. rows.Select(r => r.Accuracy - Rows.First(p => p.Method == MethodComparison.Plain && p.Seed == r.Seed).Accuracy)]);
+        var plain = Good(Rows).Where(r => r.Method == MethodComparison.Plain).ToDictionary(r => r.Seed, r => r.Accuracy);
+        double[] gains = [.. rows.Where(r => plain.ContainsKey(r.Seed)).Select(r => r.Accuracy - plain[r.Seed])];
+        if (gains.Length == 0) return "";
+        var gain = MeanDeviation.Of(gains);
         return (100 * gain.Mean).ToString("+0.0;−0.0;0.0", C) + (gain.Deviation is { } d ? " ± " + (100 * d).ToString("0.0", C) : "");
     }
 

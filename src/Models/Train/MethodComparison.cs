@@ -1,5 +1,5 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
+using System.Text.Json.Nodes;
 using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
@@ -8,28 +8,12 @@ using RefConv.Models.Data;
 
 namespace RefConv.Models.Train;
 
-/// <summary>One method with one seed in a <see cref="MethodComparison"/>.</summary>
-/// <param name="Method">Name of the method; <c>none</c> for the plain model, <c>retrained</c> for the plain model trained twice.</param>
-/// <param name="Seed">The seed.</param>
-/// <param name="Accuracy">Top-1 on the test pictures at the end.</param>
-/// <param name="TestLoss">Mean cross-entropy on the test pictures at the end.</param>
-/// <param name="MergeError">Largest difference of a test picture's scores between the trained form and the merged file, relative to the largest score; null where nothing is merged.</param>
-/// <param name="TrainParameters">Weights while training, frozen ones included.</param>
-/// <param name="DeployParameters">Weights of the deployed model.</param>
-/// <param name="TrainMacs">Multiply-adds an image while training, without what is computed once a step.</param>
-/// <param name="DeployMacs">Multiply-adds an image, deployed.</param>
-/// <param name="StepMs">Median milliseconds of a training step.</param>
-/// <param name="Layers">Layers in the method's form.</param>
-/// <param name="History">Its epochs.</param>
-public sealed record MethodRow(string Method, ulong Seed, double Accuracy, double TestLoss, double? MergeError, long TrainParameters, long DeployParameters,
-    long TrainMacs, long DeployMacs, double StepMs, int Layers, IReadOnlyList<EpochResult> History);
-
 /// <summary>
 /// Trains one architecture by several methods, from one recipe and the same initial weights a seed, merges each, and checks the merged file against the
 /// trained form. A method that starts from a trained model (RefConv) starts from the plain row's, and then the plain model is trained twice as well,
 /// as a row of its own: what a second round of training gives by itself.
 /// </summary>
-/// <remarks>Every row is kept in a folder of its own. Running the comparison again in the same folder goes on where it stopped, inside a row too.</remarks>
+/// <remarks>What one row meets (training that diverges, a merge that is refused) is that row's result, and the others go on. Every row is kept in a folder of its own. Running the comparison again in the same folder goes on where it stopped, inside a row too.</remarks>
 public sealed class MethodComparison
 {
     /// <summary>The plain model.</summary>
@@ -37,6 +21,8 @@ public sealed class MethodComparison
 
     /// <summary>The plain model, trained once more by the same recipe: the control of methods that start from a trained model.</summary>
     public const string Retrained = "retrained";
+
+    private const string ResultFile = "row.json", OptionsFile = "options.json";
 
     /// <summary>The architecture.</summary>
     public required ModelSpec Spec { get; init; }
@@ -49,6 +35,15 @@ public sealed class MethodComparison
 
     /// <summary>The methods, by name.</summary>
     public required IReadOnlyList<string> Methods { get; init; }
+
+    /// <summary>Options of methods, by name; what is left out has its default.</summary>
+    public IReadOnlyDictionary<string, JsonObject> MethodOptions { get; init; } = new Dictionary<string, JsonObject>();
+
+    /// <summary>Leave out methods that the model cannot take, and keep the reasons in <see cref="Skipped"/>. Otherwise the first such method is an error.</summary>
+    public bool SkipUnsuitable { get; init; }
+
+    /// <summary>Methods that <see cref="Run"/> left out, and why.</summary>
+    public IReadOnlyDictionary<string, string> Skipped { get; private set; } = new Dictionary<string, string>();
 
     /// <summary>Seeds, counting up from the recipe's.</summary>
     public int Seeds { get; init; } = 1;
@@ -67,10 +62,10 @@ public sealed class MethodComparison
     {
         get
         {
-            List<string> others = [.. Methods.Where(m => m is not (Plain or Retrained)).Distinct()];
-            foreach (string name in others) _ = Reparameterizations.Create(name);   // an unknown name is told before anything is trained
-            bool control = Methods.Contains(Retrained) || others.Exists(StartsTrained);
-            return [Plain, .. others.Where(m => !StartsTrained(m)), .. control ? [Retrained] : Array.Empty<string>(), .. others.Where(StartsTrained)];
+            List<string> others = [.. Methods.Where(m => m is not (Plain or Retrained) && !Skipped.ContainsKey(m)).Distinct()];
+            var second = others.FindAll(m => Create(m).NeedsTrainedModel);   // an unknown name is told before anything is trained
+            bool control = Methods.Contains(Retrained) || second.Count > 0;
+            return [Plain, .. others.Except(second), .. control ? [Retrained] : Array.Empty<string>(), .. second];
         }
     }
 
@@ -78,11 +73,13 @@ public sealed class MethodComparison
     /// <param name="device">Where.</param>
     /// <param name="cancellation">Stops between steps; what was done is kept.</param>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    /// <exception cref="ArgumentException">The model cannot take a method.</exception>
     /// <exception cref="IOException">The folder holds a comparison of something else.</exception>
     public IReadOnlyList<MethodRow> Run(Device device, CancellationToken cancellation = default)
     {
+        CheckMethods(device);
         var names = RowNames;
-        CheckFolder();
+        CheckFolder(names);
         List<MethodRow> rows = [];
         for (int i = 0; i < Seeds; i++)
         {
@@ -96,36 +93,76 @@ public sealed class MethodComparison
         return rows;
     }
 
-    private static bool StartsTrained(string method) => method == "refconv";
+    private IReparameterization Create(string method) => Reparameterizations.Create(method, MethodOptions.GetValueOrDefault(method));
+
+    private bool StartsTrained(string row) => row == Retrained || (row != Plain && Create(row).NeedsTrainedModel);
+
+    /// <summary>Expands by every method once, which costs nothing beside training: a method that cannot be used is told before hours were spent on the others.</summary>
+    private void CheckMethods(Device device)
+    {
+        using var model = Zoo.Create(Spec, new Initializer(device, Recipe.Seed));
+        Dictionary<string, string> skipped = [];
+        foreach (string name in Methods.Where(m => m is not (Plain or Retrained)).Distinct())
+        {
+            var method = Create(name);
+            try
+            {
+                model.Expand(method, seed: Recipe.Seed).Dispose();
+            }
+            catch (ArgumentException e) when (SkipUnsuitable)
+            {
+                skipped[name] = e.Message;
+            }
+        }
+        Skipped = skipped;
+    }
 
     private MethodRow Row(string name, ulong seed, Device device, CancellationToken cancellation)
     {
-        string path = Path.Combine(Folder, $"seed{seed}", name), result = Path.Combine(path, "row.json");
+        string path = RowFolder(name, seed), result = Path.Combine(path, ResultFile);
         if (File.Exists(result)) return ReadJson(result, ComparisonJson.Default.MethodRow);
-        var folder = new RunFolder(path);
-        using var trainer = File.Exists(folder.LastFile) ? Trainer.Resume(folder, device) : Start(name, seed, folder, device);
-        using var model = trainer.Model;
-        if (!Train(Seeds == 1 ? name : $"seed {seed} {name}", trainer, cancellation)) throw new OperationCanceledException(cancellation);
-        var row = Judge(name, seed, model, trainer.State, path, cancellation);
+        MethodRow row;
+        if (StartsTrained(name) && Row(Plain, seed, device, cancellation).Failed is { } reason)
+        {
+            row = MethodRow.Failure(name, seed, $"it starts from the plain model's row, which failed: {reason}", []);
+            Directory.CreateDirectory(path);
+        }
+        else
+        {
+            var folder = new RunFolder(path);
+            using var trainer = File.Exists(folder.LastFile) ? Trainer.Resume(folder, device) : Start(name, seed, folder, device);
+            using var model = trainer.Model;
+            try
+            {
+                if (!Train(Seeds == 1 ? name : $"seed {seed} {name}", trainer, cancellation)) throw new OperationCanceledException(cancellation);
+                row = Judge(name, seed, model, trainer.State, path, cancellation);
+            }
+            catch (Exception e) when (e is DivergedException or MergeRefusedException)
+            {
+                row = MethodRow.Failure(name, seed, e.Message, trainer.State.History);
+            }
+        }
         AtomicFile.WriteAllText(result, JsonSerializer.Serialize(row, ComparisonJson.Default.MethodRow));
         return row;
     }
 
+    private string RowFolder(string name, ulong seed) => Path.Combine(Folder, $"seed{seed}", name);
+
     private Trainer Start(string name, ulong seed, RunFolder folder, Device device)
     {
         var recipe = Recipe with { Seed = seed };
-        bool second = name == Retrained || StartsTrained(name);
-        var model = second
-            ? ModelFile.Load(new RunFolder(Path.Combine(Folder, $"seed{seed}", Plain)).LastFile, device)
+        var model = StartsTrained(name)
+            ? ModelFile.Load(new RunFolder(RowFolder(Plain, seed)).LastFile, device)
             : Zoo.Create(Spec, new Initializer(device, seed));
         if (name is not (Plain or Retrained))
         {
             using var plain = model;
-            model = plain.Expand(Reparameterizations.Create(name), seed: seed);
+            model = plain.Expand(Create(name), seed: seed);
         }
         try
         {
             Directory.CreateDirectory(folder.Path);
+            if (model.Forms.Count > 0) AtomicFile.WriteAllText(Path.Combine(folder.Path, OptionsFile), model.Forms[^1].Method.Options.ToJsonString());
             var state = new RunState { Kind = name, Data = Data.Spec, Limit = Data.Train.Count, TestLimit = Data.Test.Count, Recipe = recipe };
             return new Trainer(model, Data, state, folder);
         }
@@ -143,21 +180,50 @@ public sealed class MethodComparison
         if (model.IsMergeable)
         {
             string file = Path.Combine(path, "merged.safetensors");
-            var (merged, _) = model.Merge();
+            var (merged, _) = Merge(model);
             using (merged) ModelFile.Save(merged, file, DataInfo.Of(Data.Train));
             using var loaded = ModelFile.Load(file, model.Device);
             var (difference, largest) = MergeCheck.OnScores(model, loaded, Data.Test, cancellation);
             error = difference / Math.Max(largest, double.Epsilon);
         }
+        string? stays = model.NamedModules().Select(m => m.Module).OfType<IUnmergeable>().FirstOrDefault()?.Reason;
+        string? progress = (model.Forms.LastOrDefault()?.Method as IEvolving)?.Progress(model);
         var summary = ModelSummary.Of(model);
         double step = StepTime.Milliseconds(model, Recipe.BatchSize);
         var last = state.History[^1];
         return new MethodRow(name, seed, last.Accuracy, last.TestLoss, error, summary.TrainParameters, summary.DeployParameters, summary.TrainMacs, summary.DeployMacs,
-            step, model.Forms.Sum(f => f.Layers.Count), state.History);
+            step, model.Forms.Sum(f => f.Layers.Count), state.History) { Stays = stays, Progress = progress };
     }
 
-    /// <summary>What must be the same when a folder is used again: everything but the methods and the number of seeds, which may grow.</summary>
-    private void CheckFolder()
+    private static (Model Merged, MergeReport Report) Merge(Model model)
+    {
+        try
+        {
+            return model.Merge();
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new MergeRefusedException(e);
+        }
+    }
+
+    /// <summary>What must be the same when a folder is used again: everything but the methods and the number of seeds, which may grow. A row keeps its options.</summary>
+    private void CheckFolder(IReadOnlyList<string> names)
+    {
+        foreach (string name in names.Where(n => n is not (Plain or Retrained)))
+        {
+            string options = Create(name).Options.ToJsonString();
+            for (int i = 0; i < Seeds; i++)
+            {
+                string kept = Path.Combine(RowFolder(name, Recipe.Seed + (ulong)i), OptionsFile);
+                if (File.Exists(kept) && File.ReadAllText(kept) is var there && there != options)
+                    throw new IOException($"'{Folder}' has a row {name} with the options {there}; asked for are {options}. Give the same options (--set) to go on with it, or another folder (--out).");
+            }
+        }
+        CheckSetup();
+    }
+
+    private void CheckSetup()
     {
         string file = Path.Combine(Folder, "comparison.json");
         var setup = new ComparisonSetup(Spec, Data.Spec, Data.Train.Count, Data.Test.Count, Recipe);
@@ -184,15 +250,3 @@ public sealed class MethodComparison
         }
     }
 }
-
-/// <summary>What a comparison is of.</summary>
-internal sealed record ComparisonSetup(ModelSpec Model, string Data, int TrainImages, int TestImages, Recipe Recipe)
-{
-    public override string ToString() => $"{Model} on {Data}, {TrainImages:N0} and {TestImages:N0} pictures, {Recipe.Epochs} epochs of batch {Recipe.BatchSize} at {Recipe.LearningRate}, seed {Recipe.Seed}";
-}
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(MethodRow))]
-[JsonSerializable(typeof(ComparisonSetup))]
-internal sealed partial class ComparisonJson : JsonSerializerContext;

@@ -32,12 +32,19 @@ public sealed class RunFolder
     /// <summary>The state, for people and scripts.</summary>
     public string StateFile => System.IO.Path.Combine(Path, "run.json");
 
+    /// <summary>Checks that no run is there that a new one would take the place of; nothing is made.</summary>
+    /// <exception cref="IOException">One is, or a file has that name.</exception>
+    public void CheckFree()
+    {
+        if (File.Exists(Path)) throw new IOException($"'{Path}' is a file. Choose another folder for the run (--out).");
+        if (File.Exists(LastFile)) throw new IOException($"'{Path}' holds a run already. Go on with it (train --resume {Path}), or choose another folder (--out).");
+    }
+
     /// <summary>Makes the folder, and checks that a run can be kept there, before any time is spent on training.</summary>
     /// <exception cref="IOException">It holds a run already, or cannot be written.</exception>
     public void Create()
     {
-        if (File.Exists(Path)) throw new IOException($"'{Path}' is a file. Choose another folder for the run (--out).");
-        if (File.Exists(LastFile)) throw new IOException($"'{Path}' holds a run already. Go on with it (train --resume {Path}), or choose another folder (--out).");
+        CheckFree();
         try
         {
             Directory.CreateDirectory(Path);

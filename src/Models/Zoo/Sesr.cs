@@ -19,7 +19,7 @@ public sealed class Sesr : Model
         : base(spec with { InChannels = 1 })
     {
         if (scale is not (2 or 4)) throw new ArgumentException($"SESR enlarges 2 or 4 times, not {scale}.");
-        Scale = scale;
+        (Scale, CollapsibleWidth) = (scale, blocks > 7 ? 64 : 256);
         int f = Math.Max(1, (int)(features * spec.Width));
         Add("first", Conv(init, 1, f, 5));
         List<Module> chain = [];
@@ -39,6 +39,9 @@ public sealed class Sesr : Model
 
     /// <summary>How many times as large the result is.</summary>
     public int Scale { get; }
+
+    /// <summary>Channels in the middle of the collapsible blocks that the authors trained it with: fewer in the long chains.</summary>
+    public int CollapsibleWidth { get; }
 
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x)

@@ -145,7 +145,7 @@ public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture
     [InlineData("mobilenet_v2", 44_116_040, 3_504_872, 300_774_272, 365_500_512)]
     public void SummaryGivesThePublishedTotals(string model, long training, long deployed, long macs, long transform)
     {
-        var total = Good("summary", "--model", model, "--json").Json;
+        var total = Good("summary", "--model", model, "--layers", "k1", "--json").Json;
         Assert.Equal("total", total.GetProperty("name").GetString());
         Assert.Equal((training, deployed, macs, transform, macs), (N("trainParameters"), N("deployParameters"), N("deployMacs"), N("transformMacs"), N("trainMacs")));
 
@@ -160,6 +160,24 @@ public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture
         Assert.Matches(@"model\.1\.0 +RefConv2d +\[1, 32, 32, 8\]", text);
         Assert.DoesNotContain("refconv form", Good("summary", pipeline.MergedFile).Out);
         Assert.DoesNotContain("RefConv2d", Good("summary", "--method", "none", "--batch", "0", "--size", "32", "--width", "0.0625", "--classes", "10").Out);
+    }
+
+    [Fact]
+    public void SummaryTakesTheLayersThatTrainingTakes()
+    {
+        // ConvNeXt's downsampling kernels are 2×2: larger than 1×1, and not for RefConv unless asked for.
+        string[] options = ["summary", "--model", "convnext_tiny", "--width", "0.0625", "--size", "32", "--classes", "10"];
+        Assert.Contains(", 19 layers in refconv form", Good(options).Out);
+        Assert.Contains(", 22 layers in refconv form", Good([.. options, "--layers", "k1"]).Out);
+        Assert.Contains(", 1 layer in refconv form", Good([.. options, "--layers", "stem.0"]).Out);
+    }
+
+    [Fact]
+    public void SummaryMeasuresAStepOfSuperResolution()
+    {
+        var total = Good("summary", "--model", "sesr_m3_x2", "--method", "clb", "--set", "width=8", "--size", "12", "--batch", "1", "--json").Json;
+        Assert.True(total.GetProperty("stepMs").GetDouble() > 0);
+        Assert.True(total.GetProperty("plainStepMs").GetDouble() > 0);
     }
 
     [Fact]

@@ -48,6 +48,83 @@ public sealed class CompareTests : IDisposable
     }
 
     [Fact]
+    public void EveryMethodHasItsRow()
+    {
+        string[] options = ["compare", "--limit", "20", "--test-limit", "10", "--batch", "10", "--threads", "2", "--width", "0.0625", "--epochs", "1",
+            "--methods", "all", "--set", "dyrep.every=1", "--set", "clb.width=16", "--set", "drconv.regions=2", "--out", _folder.File("runs")];
+        var rows = Rows(Good([.. options, "--json"]));
+        Assert.Equal([.. RefConv.Layers.Reparameterizations.Names.Append("none").Append("retrained").Order()], rows.Keys.Order());
+        foreach (var (name, row) in rows)
+        {
+            bool merges = name is not ("none" or "retrained" or "drconv");
+            var error = row.GetProperty("mergeError");
+            Assert.True(merges ? error.GetDouble() < 1e-5 : error.ValueKind == JsonValueKind.Null, $"{name}: {error}");
+            Assert.Equal(name == "drconv", row.TryGetProperty("stays", out _));
+            if (merges) Assert.Equal(rows["none"].GetProperty("deployParameters").GetInt64(), row.GetProperty("deployParameters").GetInt64());
+        }
+        // One block an epoch, and there was one.
+        Assert.Equal("1 of 14 convolutions grew", rows["dyrep"].GetProperty("progress").GetString());
+        string page = File.ReadAllText(_folder.File("runs/comparison.md"));
+        Assert.Contains("* dyrep: 1 of 14 convolutions grew.", page);
+        Assert.Contains("* drconv: layers stay in its form when it is deployed, because its kernels are made anew", page);
+        Assert.Contains("The rows refconv start from the trained plain model", page);
+        Fails(1, "has a row dyrep with the options", [.. options, "--set", "dyrep.every=2"]);
+    }
+
+    [Fact]
+    public void WhatTheModelCannotTakeIsToldBeforeAnythingIsTrained()
+    {
+        string[] options = ["compare", "--limit", "20", "--test-limit", "10", "--batch", "10", "--threads", "2", "--width", "0.0625", "--epochs", "1", "--model", "repvgg_a0", "--out", _folder.File("runs")];
+        Fails(1, "dyrep cannot take over", [.. options, "--methods", "wn,dyrep"]);
+        Assert.False(Path.Exists(_folder.File("runs")));
+    }
+
+    [Fact]
+    public void ADivergingRowIsARow()
+    {
+        string[] options = ["compare", "--limit", "20", "--test-limit", "10", "--batch", "10", "--threads", "2", "--width", "0.0625", "--epochs", "1", "--warmup", "0", "--lr", "1e30",
+            "--methods", "wn,refconv", "--out", _folder.File("runs")];
+        var rows = Rows(Good([.. options, "--json"]));
+        Assert.Equal(["none", "wn", "retrained", "refconv"], rows.Keys);
+        Assert.All(rows.Values, r => Assert.Contains("training diverged", r.GetProperty("failed").GetString()));
+        Assert.Contains("starts from the plain model's row, which failed", rows["refconv"].GetProperty("failed").GetString());
+        string page = File.ReadAllText(_folder.File("runs/comparison.md"));
+        Assert.Contains("| wn | failed |", page);
+        Assert.Contains("* wn failed: ", page);
+        Assert.DoesNotContain("NaN", page + File.ReadAllText(_folder.File("runs/report.html")));
+        Assert.Contains("training diverged", Good(options).Out);
+    }
+
+    [Fact]
+    public void WhatStaysIsSaid()
+    {
+        string[] options = ["train", "--limit", "20", "--test-limit", "10", "--batch", "10", "--threads", "2", "--width", "0.0625", "--epochs", "1"];
+        string merged = _folder.File("merged");
+        Assert.Contains("in drconv form stay, because its kernels are made anew", Good([.. options, "--method", "drconv", "--set", "regions=2", "--out", _folder.File("drconv")]).Out);
+        Assert.Contains("(not all of it: asr stays, because its channel attention looks at the picture)", Good([.. options, "--method", "asr", "--set", "both=true", "--out", _folder.File("both")]).Out);
+        string text = Good("merge", "--from", _folder.File("both/last.safetensors"), "--out", merged).Out;
+        Assert.Contains("Not all of it could be merged: 14 layers in asr form stay, because its channel attention", text);
+        Assert.DoesNotContain("Plain model", text);
+        Good([.. options, "--method", "asr", "--out", _folder.File("asr")]);
+        Assert.Contains($"Plain model: {merged}", Good("merge", "--from", _folder.File("asr/last.safetensors"), "--out", merged).Out);
+    }
+
+    [Fact]
+    public void AMethodThatNeedsATrainedModelChecksBothFoldersFirst()
+    {
+        string[] options = ["train", "--limit", "20", "--test-limit", "10", "--batch", "10", "--threads", "2", "--width", "0.0625", "--epochs", "2", "--method", "refconv"];
+        Good([.. options[..^2], "--out", _folder.File("taken")]);
+        Fails(1, "holds a run already", [.. options, "--out", _folder.File("taken")]);
+        Assert.False(Path.Exists(_folder.File("taken/base")));
+
+        // Stopped in the first half: the second one is not forgotten.
+        string path = _folder.File("both"), from = Path.Combine(path, "base", "last.safetensors");
+        Assert.Contains($"give this command again with --from {from} --out {path}", Good([.. options, "--stop-after", "1", "--out", path]).Out);
+        Good("train", "--resume", Path.Combine(path, "base"));
+        Assert.Contains("in refconv form", Good([.. options, "--from", from, "--out", path]).Out);
+    }
+
+    [Fact]
     public void TrainPutsAModelIntoTheFormOfAMethod()
     {
         // RefConv needs trained kernels: without --from a plain model is trained first.

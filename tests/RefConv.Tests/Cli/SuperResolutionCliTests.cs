@@ -1,3 +1,6 @@
+using RefConv.Kernels;
+using RefConv.Layers;
+using RefConv.Models;
 using RefConv.Tests.Imaging;
 using RefConv.Tests.Models;
 using static RefConv.Tests.Cli.CommandLine;
@@ -33,9 +36,36 @@ public sealed class SuperResolutionCliTests
         Fails(1, "is a classifier", "train", "--task", "super-resolution", "--data", folder, "--model", "resnet18", "--width", "0.125");
         Fails(1, "Did you mean 'super-resolution'", "train", "--task", "super-resolutoin", "--data", folder);
         Fails(1, "--warmup is for classifiers", "train", "--task", "super-resolution", "--data", folder, "--warmup", "2");
+        Fails(1, "--image-size is for classifiers", "train", "--task", "super-resolution", "--data", folder, "--image-size", "32");
         Fails(1, "needs a folder of PNG pictures", "train", "--task", "super-resolution");
         Fails(1, "--patch and --patches are for", "train", "--patch", "8");
         Fails(1, "--epochs cannot be given with --resume", "train", "--resume", run, "--epochs", "9");
         Fails(1, "no classifier", "train", "--data", "shapes", "--model", "sesr_m3_x2", "--limit", "20", "--test-limit", "10");
+    }
+
+    [Fact]
+    public void ADamagedPictureIsNamed()
+    {
+        using TemporaryFolder pictures = new(), runs = new();
+        for (int i = 0; i < 4; i++) TestPng.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
+        byte[] whole = File.ReadAllBytes(pictures.File("2.png"));
+        File.WriteAllBytes(pictures.File("2.png"), whole[..^20]);
+        Fails(1, "2.png", "train", "--task", "super-resolution", "--data", pictures.Path, "--model", "sesr_m3_x2", "--out", runs.File("run"));
+        Assert.False(Path.Exists(runs.File("run")));
+    }
+
+    [Fact]
+    public void BlocksAreAsWideAsTheirAuthorsMadeThem()
+    {
+        using var device = new CpuDevice(1);
+        Assert.NotEmpty(Zoo.NamesOf(ModelTask.SuperResolution));
+        foreach (string name in Zoo.NamesOf(ModelTask.SuperResolution))
+        {
+            using var model = Zoo.Create(new ModelSpec(name) { Width = 0.25, ImageSize = 8 }, new Initializer(device));
+            int width = name.Contains("_m11_") || name.Contains("_xl_") ? 64 : 256;
+            Assert.Equal(width, ((ClbMethod)RefConv.Cli.Commands.SuperResolutionRun.MethodFor(model, "clb", [])!).Settings.Width);
+            Assert.Equal(24, ((ClbMethod)RefConv.Cli.Commands.SuperResolutionRun.MethodFor(model, "clb", ["width=24"])!).Settings.Width);
+            Assert.Null(RefConv.Cli.Commands.SuperResolutionRun.MethodFor(model, "none", []));
+        }
     }
 }
