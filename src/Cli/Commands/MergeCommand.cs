@@ -34,7 +34,7 @@ internal static class MergeCommand
                     : $"Checked on a probe batch: the worst layer is '{worst.Name}', which differs by {worst.MaxAbsDifference:E1} at values up to {worst.MaxAbsValue:0.###}.");
                 output.Line(merged.Forms.Count == 0
                     ? $"Plain model: {path}"
-                    : $"Not all of it could be merged: {string.Join(", ", merged.Forms)} {(merged.Forms.Sum(f => f.Layers.Count) == 1 ? "stays" : "stay")}, because {TrainingRun.WhatStays(merged)}. Model: {path}");
+                    : $"Not all of it could be merged: {string.Join(", ", merged.Forms)} {(merged.Forms.Sum(f => f.Layers.Count) == 1 ? "stays" : "stay")}, because {TrainingRun.WhatStays(merged) ?? "no plain layer computes the same"}. Model: {path}");
                 output.Object(new JsonObject
                 {
                     ["maxAbsDifference"] = report.Layers.Max(l => l.MaxAbsDifference),

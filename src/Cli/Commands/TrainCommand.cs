@@ -180,10 +180,9 @@ internal static class TrainingRun
         if (model.Forms.Count == 0) return $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}";
         bool merges = model.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm);
         string merge = $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors";
-        return WhatStays(model) is not { } reason ? merge
-            : merges ? $"{merge} (not all of it: {string.Join(", ", Remainders(model))} stays, because {reason})"
-            : $"It is used as it is: {string.Join(", ", model.Forms)} stay, because {reason}.";
+        string[] stay = [.. model.Forms.Where(f => f.Method.Remainder != null).Select(f => f.ToString())];
+        return stay.Length == 0 ? merge
+            : merges ? $"{merge} (not all of it can be: something of {string.Join(", ", stay)} stays)"
+            : $"It is used as it is: {string.Join(", ", stay)} stay, because {WhatStays(model)}.";
     }
-
-    private static IEnumerable<string> Remainders(Model model) => model.Forms.Where(f => f.Method.Remainder != null).Select(f => f.Method.Name);
 }

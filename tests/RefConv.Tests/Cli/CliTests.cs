@@ -169,7 +169,7 @@ public sealed partial class CliTests(CliTests.Pipeline pipeline) : IClassFixture
         string[] options = ["summary", "--model", "convnext_tiny", "--width", "0.0625", "--size", "32", "--classes", "10"];
         Assert.Contains(", 19 layers in refconv form", Good(options).Out);
         Assert.Contains(", 22 layers in refconv form", Good([.. options, "--layers", "k1"]).Out);
-        Assert.Contains(", 1 layer in refconv form", Good([.. options, "--layers", "stem.0"]).Out);
+        Assert.Contains(", 1 layer in refconv form", Good([.. options, "--layers", "features.0.0"]).Out);
     }
 
     [Fact]

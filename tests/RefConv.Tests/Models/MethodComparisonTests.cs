@@ -25,7 +25,8 @@ public sealed class MethodComparisonTests : DeviceTest
             if (name == "wn") throw new DivergedException("the loss is no number");
             bool done = trainer.Run(cancellation: cancellation);
             // A weight that is no number: the merge checks itself and refuses.
-            if (name == "cwn") trainer.Model.NamedParameters().First(p => p.Name == "model.0.1.weight").Parameter.FromTorch([.. Enumerable.Repeat(double.NaN, 2)]);
+            var gamma = trainer.Model.NamedParameters().First(p => p.Name == "model.0.1.weight").Parameter;
+            if (name == "cwn") gamma.FromTorch([.. Enumerable.Repeat(double.NaN, gamma.Data.Length)]);
             return done;
         });
         var rows = comparison.Run(Cpu);
@@ -60,7 +61,8 @@ public sealed class MethodComparisonTests : DeviceTest
         var rows = Make("stopped", ["dyrep"]).Run(Cpu);
         var whole = Make("whole", ["dyrep"]).Run(Cpu);
         Assert.Equal(whole.Select(Figures), rows.Select(Figures));
-        Assert.Equal("2 of 14 convolutions grew", rows[1].Progress);
+        // Two epochs, and nothing grows after the last one: nobody would train it.
+        Assert.Equal("1 of 14 convolutions grew", rows[1].Progress);
         TrainingBench.AssertSameRun(_folder.File("whole/seed1/dyrep"), _folder.File("stopped/seed1/dyrep"));
 
         static object Figures(MethodRow r) => (r.Method, r.Accuracy, r.TestLoss, r.MergeError, r.TrainParameters, r.DeployParameters, r.Progress);
@@ -83,7 +85,7 @@ public sealed class MethodComparisonTests : DeviceTest
         {
             Spec = new ModelSpec(architecture) { Classes = 10, Width = 0.0625, SmallImages = true, ImageSize = 32 },
             Data = DataSource.Open("shapes", 20, 10),
-            Recipe = new Recipe { Epochs = 2, BatchSize = 10, Seed = 1, WarmupEpochs = 1 },
+            Recipe = new Recipe { Epochs = skip ? 1 : 2, BatchSize = 10, Seed = 1, WarmupEpochs = 1 },
             Methods = methods,
             MethodOptions = new Dictionary<string, System.Text.Json.Nodes.JsonObject> { ["dyrep"] = new() { ["every"] = 1 } },
             SkipUnsuitable = skip,
