@@ -178,7 +178,7 @@ internal static class TrainingRun
     private static string WhatNext(Model model, RunFolder folder, RunState state)
     {
         if (model.Forms.Count == 0) return $"Refocus it: refconv refocus --from {folder.LastFile} --data {state.Data}";
-        bool merges = model.NamedModules().Any(m => m.Module is IReparameterized or IReparameterizedNorm);
+        bool merges = model.IsMergeable;
         string merge = $"Merge it: refconv merge --from {folder.LastFile} --out merged.safetensors";
         string[] stay = [.. model.Forms.Where(f => f.Method.Remainder != null).Select(f => f.ToString())];
         return stay.Length == 0 ? merge

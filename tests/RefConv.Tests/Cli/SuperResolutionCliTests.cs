@@ -47,7 +47,7 @@ public sealed class SuperResolutionCliTests
     public void ADamagedPictureIsNamed()
     {
         using TemporaryFolder pictures = new(), runs = new();
-        for (int i = 0; i < 4; i++) TestPng.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
+        for (int i = 0; i < 4; i++) PngMaker.Write(pictures.File($"{i}.png"), SuperResolutionTests.Picture(40, 36, i));
         byte[] whole = File.ReadAllBytes(pictures.File("2.png"));
         File.WriteAllBytes(pictures.File("2.png"), whole[..^20]);
         Fails(1, "2.png", "train", "--task", "super-resolution", "--data", pictures.Path, "--model", "sesr_m3_x2", "--out", runs.File("run"));

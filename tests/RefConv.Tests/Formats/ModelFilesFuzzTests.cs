@@ -95,7 +95,7 @@ public sealed class ModelFilesFuzzTests(ITestOutputHelper output) : DeviceTest
         var spec = new ModelSpec(architecture) { Classes = 7, Width = 1 / 16.0, SmallImages = true, ImageSize = 32, InChannels = architecture.StartsWith("sesr", StringComparison.Ordinal) ? 1 : 3 };
         using var plain = Zoo.Create(spec, new Initializer(Cpu, 5));
         using var model = refocused ? plain.Expand(new RefConvMethod(), LayerPolicy.LargerThan1, seed: 6) : null;
-        ModelFile.Save(model ?? plain, _folder.File("sample"), new DataInfo("letters", [0.5f, 0.4f, 0.3f], [0.2f, 0.2f, 0.2f], ["a", "b", "c", "d", "e", "f", "g"]));
+        ModelFile.Save(model ?? plain, _folder.File("sample"), new DataInfo("letters", [.. Enumerable.Repeat(0.4f, spec.InChannels)], [.. Enumerable.Repeat(0.2f, spec.InChannels)], ["a", "b", "c", "d", "e", "f", "g"]));
         return File.ReadAllBytes(_folder.File("sample"));
     }
 

@@ -25,8 +25,9 @@ public sealed class MethodComparisonTests : DeviceTest
             if (name == "wn") throw new DivergedException("the loss is no number");
             bool done = trainer.Run(cancellation: cancellation);
             // A weight that is no number: the merge checks itself and refuses.
+            if (name != "cwn") return done;
             var gamma = trainer.Model.NamedParameters().First(p => p.Name == "model.0.1.weight").Parameter;
-            if (name == "cwn") gamma.FromTorch([.. Enumerable.Repeat(double.NaN, (int)gamma.Data.Length)]);
+            gamma.FromTorch([.. Enumerable.Repeat(double.NaN, (int)gamma.Data.Length)]);
             return done;
         });
         var rows = comparison.Run(Cpu);
