@@ -105,6 +105,21 @@ public sealed class ReparameterizationTests : DeviceTest
         Assert.Equal(before, model.NamedParameters().First().Parameter.ToArray());
     }
 
+    [Fact]
+    public void ANormThatComesBackOnlyShifts()
+    {
+        // γ = 1 and variance 1 − ε: a factor of exactly 1, where variance 1 would leave 1/√(1 + ε).
+        foreach (double eps in new[] { 1e-5, 1e-3 })
+        {
+            using var norm = new BatchNorm2d(new Initializer(Reference), 3, eps);
+            using var conv = new Conv2d(new Initializer(Reference, 1), 3, 3, 3);
+            using var back = new AbsorbedNorm(new ConvSite("conv", conv), norm).Restore([1, -2, 0.5], Reference);
+            var (scale, shift) = KernelAlgebra.Affine(back);
+            Assert.All(scale, s => Assert.Equal(1, s, 1e-12));
+            Assert.Equal([1, -2, 0.5], shift);
+        }
+    }
+
     private static Sequential Net(Device device)
     {
         var init = new Initializer(device, 7);

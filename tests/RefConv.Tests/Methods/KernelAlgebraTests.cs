@@ -117,6 +117,8 @@ public sealed class KernelAlgebraTests : MethodTest
         foreach (var (k, stride, p) in new[] { (3, 1, 1), (3, 2, 1), (5, 1, 2), (2, 2, 0), (4, 1, 2) })
             AssertSame(KernelAlgebra.Average(4, k, k, g), new Conv2dOptions(stride, p, 1, g), x => x.AvgPool2d(k, stride, p), $"average {k} s{stride} p{p} g{g}");
 
+        // Windows that are not square: every element counts 1/(kh·kw).
+        Assert.Equal(Enumerable.Repeat(1.0 / 6, 12), KernelAlgebra.Average(2, 2, 3, 2).Weight);
         Assert.Contains("padding", Assert.Throws<ArgumentException>(() => KernelAlgebra.Average(4, 3, 3, 1, countIncludePad: false)).Message);
         using var x = Normal(Reference, new(2, 6, 5, 4), 9);
         using var conv = KernelAlgebra.Average(4, 3, 3, 4).ToConv2d(Reference, new Conv2dOptions(1, 1, 1, 4));
