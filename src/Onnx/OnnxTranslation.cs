@@ -25,7 +25,7 @@ internal sealed class OnnxTranslation
         // Scores of classes are called so; a map is just the result.
         Graph = new OnnxGraph(output.Shape.Rank == 4 ? "output" : "logits");
         _values[input] = OnnxGraph.Input;
-        var needed = Needed(nodes, output);
+        var needed = PlanBuilder.Needed(nodes, output);
         foreach (var node in needed)
         {
             foreach (var tensor in node.Inputs.Distinct())
@@ -124,20 +124,5 @@ internal sealed class OnnxTranslation
         // A map of constants, such as one factor a channel.
         var layout = new ParameterLayout(new Shape(sizes[0], sizes[3], sizes[1], sizes[2]), new Shape(sizes[0], sizes[3], sizes[1], sizes[2]), [0, 2, 3, 1]);
         return Graph.Initializer(Key(tensor, name), layout.ToTorch<float>(values), layout.TorchShape.Sizes);
-    }
-
-    /// <summary>The operations that the output depends on, in order. What depends on parameters only is a value already, and no operation here.</summary>
-    private static List<Op> Needed(IReadOnlyList<Op> nodes, Tensor output)
-    {
-        HashSet<Tensor> wanted = [output];
-        List<Op> needed = [];
-        foreach (var node in nodes.Reverse())
-        {
-            if (!node.Output.IsSymbolic || !wanted.Contains(node.Output)) continue;
-            needed.Add(node);
-            wanted.UnionWith(node.Inputs);
-        }
-        needed.Reverse();
-        return needed;
     }
 }

@@ -31,7 +31,7 @@ internal sealed class PlanBuilder
     public List<(Tensor View, Tensor Of)> Views { get; } = [];
 
     /// <summary>The operations that the output depends on, in order; constants are values already.</summary>
-    private static List<Op> Needed(IReadOnlyList<Op> nodes, Tensor output)
+    internal static List<Op> Needed(IReadOnlyList<Op> nodes, Tensor output)
     {
         HashSet<Tensor> wanted = [output];
         List<Op> needed = [];
