@@ -1,0 +1,64 @@
+namespace RefConv.Kernels;
+
+/// <summary>A GPU device that <c>--device</c> can name, or the reason why it cannot be used.</summary>
+/// <param name="Name"><c>cuda:0</c>, <c>opencl:0</c>, <c>ilgpu-cpu</c>; the bare <c>cuda</c> or <c>opencl</c> for a kind that has no device here.</param>
+/// <param name="Description">What it is, for people.</param>
+/// <param name="Unavailable">Why it cannot be used, and what to do; null for a device that can.</param>
+public sealed record GpuDeviceInfo(string Name, string Description, string? Unavailable = null)
+{
+    /// <summary>It can be opened.</summary>
+    public bool IsAvailable => Unavailable == null;
+}
+
+/// <summary>How a GPU multiplies. Tensors are 32-bit floats whatever it is, and sums are kept in 32 bits.</summary>
+public enum GpuPrecision
+{
+    /// <summary>32-bit floats throughout.</summary>
+    Float32,
+
+    /// <summary>Factors of convolutions and matrix products rounded to 10 bits of mantissa, 8 of exponent (tensor cores).</summary>
+    Tf32,
+
+    /// <summary>Factors rounded to bfloat16: 7 bits of mantissa, 8 of exponent.</summary>
+    BFloat16,
+
+    /// <summary>Factors rounded to half: 10 bits of mantissa, 5 of exponent. Small gradients vanish unless the loss is scaled.</summary>
+    Float16,
+}
+
+/// <summary>The GPU devices of this machine. Always there, also in builds without ILGPU: then every device says so.</summary>
+public static class GpuBackend
+{
+    /// <summary>Whether this build has the GPU kernels.</summary>
+    public static bool IsBuilt => GpuRuntime.IsBuilt;
+
+    /// <summary>Every device, and for each kind that has none the reason.</summary>
+    public static IReadOnlyList<GpuDeviceInfo> Devices => GpuRuntime.Devices;
+
+    /// <summary>The kinds of devices, as their names begin.</summary>
+    public static IReadOnlyList<string> Kinds { get; } = ["cuda", "opencl", "ilgpu-cpu"];
+
+    /// <summary>Whether a name means a GPU device, there or not.</summary>
+    public static bool IsName(string name) => name is "cuda" or "opencl" or "ilgpu-cpu" || name.StartsWith("cuda:", StringComparison.Ordinal) || name.StartsWith("opencl:", StringComparison.Ordinal);
+
+    /// <summary>Opens a device.</summary>
+    /// <param name="name">As in <see cref="Devices"/>; <c>cuda</c> and <c>opencl</c> mean the first of their kind.</param>
+    /// <param name="precision">How it multiplies.</param>
+    /// <exception cref="DeviceUnavailableException">It is not there, or cannot do the precision; the message says why and what to do.</exception>
+    public static Device Open(string name, GpuPrecision precision = GpuPrecision.Float32)
+    {
+        string wanted = name is "cuda" or "opencl" && Devices.Any(d => d.Name == name + ":0") ? name + ":0" : name;
+        var info = Devices.FirstOrDefault(d => d.Name == wanted) ?? Devices.FirstOrDefault(d => d.Name == wanted.Split(':')[0]);
+        if (info is { IsAvailable: true }) return GpuRuntime.Open(info, precision);
+        string there = string.Join(", ", Devices.Where(d => d.IsAvailable).Select(d => d.Name));
+        throw new DeviceUnavailableException(info != null
+            ? $"The device '{name}' cannot be used: {info.Unavailable}"
+            : $"There is no device '{name}' on this machine{(there.Length > 0 ? $"; there are {there}" : "")}.");
+    }
+}
+
+/// <summary>A device that cannot be used; the message says why.</summary>
+public sealed class DeviceUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>One kernel compiled to PTX without a device, and what it promises; for tests.</summary>
+internal sealed record PtxListing(string Kernel, string Ptx, int Group, int MinGroups, bool Hot, bool Wide, IReadOnlyList<string> Uses);

@@ -1,0 +1,48 @@
+using System.Reflection;
+using ILGPU.Backends.EntryPoints;
+using ILGPU.Backends.PTX;
+using ILGPU.Runtime.Cuda;
+
+namespace RefConv.Kernels;
+
+/// <summary>Compiling to PTX without a device: every kernel author's tool, and what the tests assert about kernels where there is no GPU.</summary>
+internal static partial class GpuRuntime
+{
+    private static readonly Lazy<Dictionary<string, MethodInfo>> s_kernels = new(FindKernels);
+
+    private static readonly Lazy<PTXBackend> s_ptx = new(() => new PTXBackend(Context, CudaArchitecture.SM_90, CudaInstructionSet.ISA_80, null!));
+
+    /// <summary>All kernels, generic ones once for each of their variants.</summary>
+    public static IReadOnlyList<string> Kernels => [.. s_kernels.Value.Keys.Order(StringComparer.Ordinal)];
+
+    public static PtxListing CompileToPtx(string kernel)
+    {
+        var method = s_kernels.Value[kernel];
+        var attribute = KernelLauncher.Attribute(method);
+        lock (s_ptx)
+        {
+            var compiled = (PTXCompiledKernel)s_ptx.Value.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(method), KernelLauncher.Specialization(method));
+            return new(kernel, compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide, attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
+        }
+    }
+
+    private static Dictionary<string, MethodInfo> FindKernels()
+    {
+        Dictionary<string, MethodInfo> kernels = [];
+        foreach (var method in typeof(GpuRuntime).Assembly.GetTypes().SelectMany(t => t.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)))
+        {
+            if (method.GetCustomAttribute<GpuKernelAttribute>() == null) continue;
+            if (!method.IsGenericMethodDefinition)
+            {
+                kernels.Add(method.Name, method);
+                continue;
+            }
+            foreach (var variant in method.GetCustomAttributes<GpuVariantAttribute>())
+            {
+                var closed = method.MakeGenericMethod(variant.Types);
+                kernels.Add(KernelLauncher.Name(closed), closed);
+            }
+        }
+        return kernels;
+    }
+}

@@ -1,0 +1,154 @@
+using System.Runtime.CompilerServices;
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+
+namespace RefConv.Kernels;
+
+/// <summary>
+/// A GPU through ILGPU: <c>cuda:N</c>, <c>opencl:N</c>, or ILGPU's own simulation of one. 32-bit floats, one stream: kernels and copies run in the order in
+/// which they were asked for, and only reading waits for them.
+/// </summary>
+internal sealed class IlgpuDevice : Device
+{
+    private readonly DeviceMemoryPool _memory;
+
+    public IlgpuDevice(string name, Accelerator accelerator, GpuPrecision precision)
+    {
+        Name = name;
+        Accelerator = accelerator;
+        Precision = precision;
+        _memory = new DeviceMemoryPool(accelerator);
+        Launcher = new KernelLauncher(name, accelerator);
+        Nothing = accelerator.Allocate1D<float>(4);
+        Kernels = new GpuKernels(this);
+    }
+
+    public override string Name { get; }
+
+    public override string Description => $"{Accelerator.Name}, {Precision switch
+    {
+        GpuPrecision.Tf32 => "tf32 products, float32 sums",
+        GpuPrecision.BFloat16 => "bfloat16 products, float32 sums",
+        GpuPrecision.Float16 => "float16 products, float32 sums",
+        _ => "float32",
+    }}";
+
+    public override IKernels Kernels { get; }
+
+    public override MemoryStatistics Memory => _memory.Statistics;
+
+    /// <summary>How it multiplies.</summary>
+    public GpuPrecision Precision { get; }
+
+    internal Accelerator Accelerator { get; }
+
+    internal KernelLauncher Launcher { get; }
+
+    /// <summary>What a kernel gets in the place of an operand that was not given: every argument must point somewhere.</summary>
+    internal MemoryBuffer1D<float, Stride1D.Dense> Nothing { get; }
+
+    /// <summary>ILGPU's simulation: a thread of the system for every GPU thread, so launches are kept as small as the work allows.</summary>
+    internal bool IsSimulated => Accelerator.AcceleratorType == AcceleratorType.CPU;
+
+    /// <summary>Groups that keep the whole device busy.</summary>
+    internal int FullGrid => IsSimulated ? 1 : Math.Max(1, Accelerator.NumMultiprocessors) * 8;
+
+    /// <exception cref="DeviceUnavailableException">The device has no such arithmetic.</exception>
+    public static void CheckPrecision(GpuDeviceInfo info, ILGPU.Runtime.Device device, GpuPrecision precision)
+    {
+        if (precision == GpuPrecision.Float32 || device.AcceleratorType == AcceleratorType.CPU) return;
+        if (device is CudaDevice { Architecture: { Major: >= 8 } }) return;
+        throw new DeviceUnavailableException($"The device '{info.Name}' ({info.Description}) cannot multiply in {precision}: that takes the tensor cores of an NVIDIA GPU from Ampere (sm_80) on. Use --precision fp32.");
+    }
+
+    public override DeviceBuffer Rent(long length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        var buffer = new GpuBuffer(this, _memory, length);
+        if (PoisonBuffers && length > 0) Kernels.Fill(buffer.View, double.NaN);
+        return buffer;
+    }
+
+    public override void Write(BufferView destination, ReadOnlySpan<float> source)
+    {
+        CheckLength(destination, source.Length);
+        if (source.Length > 0) View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+    }
+
+    public override void Write(BufferView destination, ReadOnlySpan<double> source)
+    {
+        CheckLength(destination, source.Length);
+        float[] values = new float[source.Length];
+        for (int i = 0; i < values.Length; i++) values[i] = (float)source[i];
+        Write(destination, values);
+    }
+
+    public override void Read(BufferView source, Span<float> destination)
+    {
+        CheckLength(source, destination.Length);
+        if (destination.Length > 0) View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+    }
+
+    public override void Read(BufferView source, Span<double> destination)
+    {
+        float[] values = new float[destination.Length];
+        Read(source, values);
+        for (int i = 0; i < values.Length; i++) destination[i] = values[i];
+    }
+
+    public override void Trim()
+    {
+        Accelerator.Synchronize();
+        _memory.Trim();
+    }
+
+    /// <summary>The device's view of some elements; four unused ones for an operand that was not given.</summary>
+    internal ArrayView<float> View(BufferView view) => view.IsEmpty ? Nothing.View.AsContiguous() : ((GpuBuffer)view.Buffer).Floats.SubView(view.Offset, view.Length);
+
+    /// <summary>Lends memory for the length of one kernel call. Dispose it there: what runs after runs later, the memory may be lent again at once.</summary>
+    internal GpuScratch Scratch(long floats) => new(_memory, floats);
+
+    protected override void Dispose(bool disposing)
+    {
+        if (!disposing || Accelerator.IsDisposed) return;
+        Nothing.Dispose();
+        _memory.Dispose();
+        Accelerator.Dispose();
+    }
+
+    private static void CheckLength(BufferView view, int length)
+    {
+        if (view.Length != length) throw new ArgumentException($"The device view has {view.Length} elements, the host memory {length}.");
+    }
+
+    private sealed class GpuBuffer(IlgpuDevice device, DeviceMemoryPool pool, long length) : DeviceBuffer(device, length)
+    {
+        private MemoryBuffer1D<float, Stride1D.Dense>? _block = pool.Rent(length);
+
+        ~GpuBuffer() => Dispose(false);
+
+        public override bool IsDisposed => _block == null;
+
+        public ArrayView<float> Floats => (_block ?? throw DeviceBuffer.Disposed()).View.AsContiguous();
+
+        protected override void Dispose(bool disposing)
+        {
+            if (Interlocked.Exchange(ref _block, null) is { } block) pool.Return(block);
+        }
+    }
+}
+
+/// <summary>Device memory of one kernel call.</summary>
+internal readonly struct GpuScratch(DeviceMemoryPool pool, long floats) : IDisposable
+{
+    private readonly MemoryBuffer1D<float, Stride1D.Dense> _block = pool.Rent(floats);
+
+    public ArrayView<float> Floats => _block.View.AsContiguous().SubView(0, floats);
+
+    /// <summary>The same memory as whole numbers.</summary>
+    public ArrayView<int> Ints => Floats.Cast<int>();
+
+    public void Dispose() => pool.Return(_block);
+}
