@@ -129,15 +129,6 @@ internal static class Options
     /// <summary>A folder that is not there yet: runs/KIND-1, runs/KIND-2 …</summary>
     public static string NewFolder(string kind) => Enumerable.Range(1, int.MaxValue).Select(i => Path.Combine("runs", $"{kind}-{i}")).First(p => !Path.Exists(p));
 
-    public static Option<int> Threads() => Integer("--threads", 0, "Threads; 0 for all cores.");
-
-    public static Option<string> DeviceName() => new("--device")
-    {
-        Description = $"Where to compute: auto | {string.Join(" | ", Devices.Names)} (see `refconv devices`).",
-        DefaultValueFactory = _ => "auto",
-        HelpName = "DEVICE",
-    };
-
     public static Option<bool> Json() => new("--json") { Description = "Print JSON lines for machines instead of text; the last line is the result." };
 
     public static Option<string?> Out(string what) => new("--out") { Description = what, HelpName = "PATH" };
@@ -166,7 +157,7 @@ internal static class Options
     public static ModelSpec SpecFor(string architecture, double width, int classes, int pixels) =>
         new(architecture) { Classes = classes, Width = width, ImageSize = pixels, SmallImages = pixels <= 64 };
 
-    private static Option<int> Integer(string name, int fallback, string description) => new(name)
+    public static Option<int> Integer(string name, int fallback, string description) => new(name)
     {
         Description = description,
         DefaultValueFactory = _ => fallback,
@@ -243,21 +234,4 @@ internal sealed class RecipeOptions
         SaveMemory = parsed.GetValue(_saveMemory),
         Seed = parsed.GetValue(_seed),
     };
-}
-
-/// <summary>Devices by name.</summary>
-internal static class Devices
-{
-    public static IReadOnlyList<string> Names { get; } = ["cpu", "reference"];
-
-    public static Device Open(string name, int threads)
-    {
-        if (threads is < 0 or > 1024) throw new ArgumentException($"--threads must be between 0 (all cores) and 1024; it is {threads}.");
-        return name switch
-        {
-            "auto" or "cpu" => new CpuDevice(threads),
-            "reference" => new ReferenceDevice(),
-            _ => throw new ArgumentException($"There is no device '{name}'.{Suggest.Offer(name, [.. Names, "auto"])} Known are auto, {string.Join(", ", Names)}; `refconv devices` tells what they are."),
-        };
-    }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using RefConv.Cli.Commands;
+using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
 using RefConv.Models.Train;
@@ -56,7 +57,7 @@ internal static class Program
             return Interrupted;
         }
         catch (Exception e) when (e is ArgumentException or IOException or UnauthorizedAccessException or StateDictException or DivergedException
-            or InvalidOperationException or OutOfMemoryException or NotSupportedException or KeyNotFoundException)
+            or InvalidOperationException or OutOfMemoryException or NotSupportedException or KeyNotFoundException or DeviceUnavailableException or DeviceLostException)
         {
             Console.Error.WriteLine($"refconv: {OneLine(e.Message)}");
             return Failed;

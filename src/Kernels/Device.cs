@@ -71,3 +71,9 @@ public abstract class Device : IDisposable
 /// <param name="PeakRentedBytes">The most bytes ever lent at once.</param>
 /// <param name="HeldBytes">Bytes taken from the system, lent or not.</param>
 public readonly record struct MemoryStatistics(int RentedBuffers, long RentedBytes, long PeakRentedBytes, long HeldBytes);
+
+/// <summary>A device that stopped working: unplugged, reset, or a kernel failed on it. What was in its memory is lost; files are not.</summary>
+/// <param name="device">Its name.</param>
+/// <param name="what">What was being done.</param>
+/// <param name="inner">What the driver said.</param>
+public sealed class DeviceLostException(string device, string what, Exception inner) : Exception($"The device {device} stopped working: {what} ({inner.Message}).", inner);

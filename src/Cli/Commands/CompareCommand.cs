@@ -25,15 +25,16 @@ internal static class CompareCommand
             Description = "An option of a method, as METHOD.NAME=VALUE (dyrep.every=1); may be given several times. Default: the methods' own.",
             HelpName = "METHOD.NAME=VALUE",
         };
-        Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
+        Option<string> data = Options.Data(), model = Options.ModelName();
         Option<double> width = Options.Width();
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> threads = Options.Threads(), seeds = Options.Seeds();
+        Option<int> seeds = Options.Seeds();
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for the runs, comparison.md and report.html. Default: a new folder runs/compare-N.");
         foreach (var option in (ReadOnlySpan<Option>)[methods, methodOptions, data, model, width, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
-        foreach (var option in (ReadOnlySpan<Option>)[seeds, threads, device, outFolder, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[seeds, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -45,7 +46,7 @@ internal static class CompareCommand
             IReadOnlyList<string> names = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
             var options = ReadOptions(parsed.GetValue(methodOptions) ?? [], names);
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             string folder = parsed.GetValue(outFolder) ?? Options.NewFolder("compare");
             var comparison = new MethodComparison
             {

@@ -22,23 +22,24 @@ internal static class DemoCommand
     {
         var command = new Command("demo",
             "Train a small model, refocus it, merge it back, prove the merge and write a report. Without options it uses drawn pictures and takes about two minutes.");
-        Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName(), init = Options.RefocusInitialisation();
+        Option<string> data = Options.Data(), model = Options.ModelName(), init = Options.RefocusInitialisation();
         Option<double> width = Options.Width(Width);
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> threads = Options.Threads(), mapK = Options.MapK();
+        Option<int> mapK = Options.MapK();
         Option<int> seeds = Options.Seeds();
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for checkpoints and report.html. Default: a new folder runs/demo-N.");
         foreach (var option in (ReadOnlySpan<Option>)[data, model, width, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, Epochs, BatchSize);
-        foreach (var option in (ReadOnlySpan<Option>)[seeds, mapK, init, threads, device, outFolder, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[seeds, mapK, init, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
             string spec = parsed.GetValue(data)!;
             bool drawn = spec == "shapes";
             var source = DataSource.Open(spec, parsed.GetValue(limit) ?? (drawn ? TrainImages : null), parsed.GetValue(testLimit) ?? (drawn ? TestImages : null));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             var options = new RefConvOptions { MapK = parsed.GetValue(mapK), Init = Options.ParseInit(parsed.GetValue(init)!) };
             return Run(new Output(parsed.GetValue(json)), where, source, Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train),
                 recipe.Read(parsed), options, parsed.GetValue(seeds), parsed.GetValue(outFolder), cancellation);

@@ -13,17 +13,18 @@ internal static class EvalCommand
     {
         var command = new Command("eval", "Top-1, top-5 and loss of a model, in any form, on the test images of a data set.");
         Argument<string> file = new("FILE") { Description = "The model." };
-        Option<string> data = Options.Data(), device = Options.DeviceName();
+        Option<string> data = Options.Data();
         Option<int?> limit = new("--limit") { Description = "Use at most so many test images, classes in balance. Default: all.", HelpName = "IMAGES" };
-        Option<int> threads = Options.Threads(), batch = Options.Batch();
+        Option<int> batch = Options.Batch();
         Option<bool> json = Options.Json();
         Option<bool> all = new("--all") { Description = "Of an imagefolder without train and val, test on all pictures instead of every fifth: for pictures the model was not trained on." };
         command.Add(file);
-        foreach (var option in (ReadOnlySpan<Option>)[data, all, limit, batch, threads, device, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[data, all, limit, batch, json]) command.Add(option);
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var info);
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
             // Only the test pictures are used; of the training set only the normalisation, which does not depend on the limit.

@@ -12,16 +12,15 @@ internal static class MergeCommand
         var command = new Command("merge", "Turn a model in the training form of a method, such as a refocused one, into the plain model that computes the same, and check it layer by layer.");
         Option<string> from = new("--from") { Description = "The model in training form.", Required = true, HelpName = "FILE" };
         Option<string> to = new("--out") { Description = "The merged model to write.", Required = true, HelpName = "FILE" };
-        Option<string> device = Options.DeviceName();
-        Option<int> threads = Options.Threads();
         Option<bool> json = Options.Json();
-        foreach (var option in (ReadOnlySpan<Option>)[from, to, threads, device, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[from, to, json]) command.Add(option);
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
             string path = parsed.GetValue(to)!;
             if (Directory.Exists(path)) throw new IOException($"'{path}' is a folder. Give the name of the file to write, such as {Path.Combine(path, "merged.safetensors")}.");
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             using var model = ModelFile.Load(parsed.GetValue(from)!, where, out var data);
             var (merged, report) = model.Merge();
             using (merged)

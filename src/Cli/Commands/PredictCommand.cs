@@ -17,12 +17,12 @@ internal static class PredictCommand
         Option<int> top = new("--top") { Description = "How many classes of a photo to print.", DefaultValueFactory = _ => 5, HelpName = "N" };
         Option<string?> input = new("--input") { Description = "Instead of photos: float32 [n, channels, height, width], normalised as in training, a .npy file. Default: none.", HelpName = "FILE" };
         Option<string?> to = new("--output") { Description = "With --input: the scores [n, classes] to write, a .npy file. Default: none.", HelpName = "FILE" };
-        Option<string> device = Options.DeviceName();
-        Option<int> threads = Options.Threads(), batch = Options.Batch(16);
+        Option<int> batch = Options.Batch(16);
         Option<bool> json = Options.Json();
         command.Add(file);
         command.Add(photos);
-        foreach (var option in (ReadOnlySpan<Option>)[labels, top, input, to, batch, threads, device, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[labels, top, input, to, batch, json]) command.Add(option);
         command.SetAction(parsed =>
         {
             string? from = parsed.GetValue(input);
@@ -31,7 +31,7 @@ internal static class PredictCommand
             if ((from == null) == (pictures.Length == 0)) throw new ArgumentException("Give photos, or tensors with --input and --output.");
             if (parsed.GetValue(batch) < 1) throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}.");
             var output = new Output(parsed.GetValue(json));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             using var model = ModelFile.Load(parsed.GetValue(file)!, where, out var data);
             if (model.Task != ModelTask.Classification)
                 throw new ArgumentException($"{model.Spec.Architecture} is no classifier: it enlarges pictures and has no class scores. Export it (refconv export) and run the file where pictures are to be enlarged.");

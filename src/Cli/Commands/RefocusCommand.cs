@@ -14,9 +14,9 @@ internal static class RefocusCommand
     {
         var command = new Command("refocus", "Freeze the k×k kernels of a trained model and train refocusing weights on them.");
         Option<string> from = new("--from") { Description = "The trained model.", Required = true, HelpName = "FILE" };
-        Option<string> data = Options.Data(), device = Options.DeviceName(), init = Options.RefocusInitialisation();
+        Option<string> data = Options.Data(), init = Options.RefocusInitialisation();
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> threads = Options.Threads(), mapK = Options.MapK();
+        Option<int> mapK = Options.MapK();
         Option<string> layers = Options.Layers("k3");
         Option<bool> noShortcut = new("--no-shortcut") { Description = "Ablation: use refocus(W) alone as the kernel." };
         Option<bool> trainBase = new("--train-base") { Description = "Ablation: train the basis as well." };
@@ -26,7 +26,8 @@ internal static class RefocusCommand
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N.");
         foreach (var option in (ReadOnlySpan<Option>)[from, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, threads, device, outFolder, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -42,7 +43,7 @@ internal static class RefocusCommand
             var settings = recipe.Read(parsed);
             settings.Validate();
             TrainingRun.CheckStop(parsed.GetValue(stopAfter));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             string file = parsed.GetValue(from)!;
             using var model = ModelFile.Load(file, where, out var info);
             if (model.Forms.Count > 0) throw new FileFormatException(file, $"this model is in {model.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");

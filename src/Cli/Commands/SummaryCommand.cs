@@ -22,7 +22,7 @@ internal static class SummaryCommand
         Option<int> classes = new("--classes") { Description = "Classes.", DefaultValueFactory = _ => 1000, HelpName = "N" };
         Option<int> size = new("--size") { Description = "Rows and columns of the image; up to 64 the variant for small images is taken.", DefaultValueFactory = _ => 224, HelpName = "PIXELS" };
         Option<int?> batch = new("--batch") { Description = "Measure the time of a training step with so many images; 0 for not at all. Default: 8 where --method is given, otherwise 0.", HelpName = "N" };
-        Option<int> threads = Options.Threads();
+        Option<int> threads = DeviceOptions.Threads();
         Option<bool> json = Options.Json();
         command.Add(file);
         foreach (var option in (ReadOnlySpan<Option>)[model, method, methodOptions, layers, width, classes, size, batch, threads, json]) command.Add(option);

@@ -14,13 +14,12 @@ internal static class TrainCommand
     public static Command Create(CancellationToken cancellation)
     {
         var command = new Command("train", "Train a model from scratch, or go on with a run that was stopped (--resume).");
-        Option<string> data = Options.Data(), model = Options.ModelName(), device = Options.DeviceName();
+        Option<string> data = Options.Data(), model = Options.ModelName();
         Option<double> width = Options.Width();
         Option<string> method = Options.Method("none", "Train in the form of a method, to be merged afterwards");
         Option<string[]> methodOptions = Options.MethodOptions();
         Option<string?> from = new("--from") { Description = "Start from this trained model instead of new weights. Default: new weights.", HelpName = "FILE" };
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> threads = Options.Threads();
         Option<int?> imageSize = new("--image-size") { Description = "Rows and columns that pictures of an imagefolder are brought to. Default: their own if all have the same (up to 224), otherwise 224.", HelpName = "PIXELS" };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
@@ -29,17 +28,18 @@ internal static class TrainCommand
         foreach (var option in (ReadOnlySpan<Option>)[data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var superResolution = new SuperResolutionOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
+        var device = new DeviceOptions(command);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
             TrainingRun.CheckStop(parsed.GetValue(stopAfter));
-            using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var where = device.Open(parsed);
             if (parsed.GetValue(resume) is { } run)
             {
                 // What the run has fixed cannot be given again: ignoring it would let one believe that it counts.
-                Option[] free = [stopAfter, resume, threads, device, json];
+                Option[] free = [stopAfter, resume, .. device.All, json];
                 if (command.Options.FirstOrDefault(o => !free.Contains(o) && parsed.GetResult(o) is { Implicit: false }) is { } given)
                     throw new ArgumentException($"{given.Name} cannot be given with --resume: recipe, data and folder are those of the run.");
                 var folder = new RunFolder(run);

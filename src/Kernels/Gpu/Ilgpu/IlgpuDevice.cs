@@ -74,7 +74,15 @@ internal sealed class IlgpuDevice : Device
     public override void Write(BufferView destination, ReadOnlySpan<float> source)
     {
         CheckLength(destination, source.Length);
-        if (source.Length > 0) View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+        if (source.Length == 0) return;
+        try
+        {
+            View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"copying {source.Length} elements to it", e);
+        }
     }
 
     public override void Write(BufferView destination, ReadOnlySpan<double> source)
@@ -88,7 +96,15 @@ internal sealed class IlgpuDevice : Device
     public override void Read(BufferView source, Span<float> destination)
     {
         CheckLength(source, destination.Length);
-        if (destination.Length > 0) View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+        if (destination.Length == 0) return;
+        try
+        {
+            View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"reading {destination.Length} elements from it, or a kernel before that", e);
+        }
     }
 
     public override void Read(BufferView source, Span<double> destination)
@@ -117,6 +133,9 @@ internal sealed class IlgpuDevice : Device
         _memory.Dispose();
         Accelerator.Dispose();
     }
+
+    /// <summary>An error of a driver, as ILGPU reports it.</summary>
+    internal static bool IsDriverError(Exception e) => e is CudaException or CLException;
 
     private static void CheckLength(BufferView view, int length)
     {

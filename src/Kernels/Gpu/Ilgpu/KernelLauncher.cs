@@ -53,9 +53,9 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
         {
             run(new KernelConfig(new Index3D(grid.X, grid.Y, grid.Z), new Index3D(group ?? Attribute(method).Group, 1, 1)), arguments);
         }
-        catch (Exception e) when (e is ILGPU.Runtime.Cuda.CudaException or ILGPU.Runtime.OpenCL.CLException)
+        catch (Exception e) when (IlgpuDevice.IsDriverError(e))
         {
-            throw new DeviceLostException(deviceName, $"The kernel {Name(method)} could not be started with {grid.X}×{grid.Y}×{grid.Z} groups", e);
+            throw new DeviceLostException(deviceName, $"the kernel {Name(method)} could not be started with {grid.X}×{grid.Y}×{grid.Z} groups", e);
         }
     }
 
@@ -90,7 +90,3 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
         }
     }
 }
-
-/// <summary>A device that stopped working. What was on it is lost; files are not.</summary>
-public sealed class DeviceLostException(string device, string what, Exception inner)
-    : Exception($"The device {device} stopped working: {what} ({inner.Message}).", inner);
