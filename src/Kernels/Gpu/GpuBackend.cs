@@ -41,6 +41,9 @@ public static class GpuBackend
     /// <summary>Whether a name means a GPU device, there or not.</summary>
     public static bool IsName(string name) => name is "cuda" or "opencl" or "ilgpu-cpu" || name.StartsWith("cuda:", StringComparison.Ordinal) || name.StartsWith("opencl:", StringComparison.Ordinal);
 
+    /// <summary>What a benchmark needs to know of a device that <see cref="Open"/> made.</summary>
+    internal static IGpuInspector Inspect(Device device) => GpuRuntime.Inspect(device);
+
     /// <summary>Opens a device.</summary>
     /// <param name="name">As in <see cref="Devices"/>; <c>cuda</c> and <c>opencl</c> mean the first of their kind.</param>
     /// <param name="precision">How it multiplies.</param>
@@ -59,6 +62,27 @@ public static class GpuBackend
 
 /// <summary>A device that cannot be used; the message says why.</summary>
 public sealed class DeviceUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>The device behind the engine, for benchmarks: its memory as other libraries address it, and its clock.</summary>
+internal interface IGpuInspector
+{
+    /// <summary>The stream on which everything runs, as CUDA knows it; 0 elsewhere.</summary>
+    nint Stream { get; }
+
+    /// <summary>The address of a view's first element, as CUDA knows it.</summary>
+    nint Address(BufferView view);
+
+    /// <summary>Copies device memory to device memory, by the driver.</summary>
+    void Copy(BufferView from, BufferView to);
+
+    /// <summary>Waits until everything asked for is done.</summary>
+    void Synchronize();
+
+    /// <summary>The time from the beginning to the end of what the work asks the device to do: by the device's events on CUDA, by the host's clock elsewhere.</summary>
+    /// <param name="before">Asked of the device first, not timed: it keeps the device busy while the host asks for what is timed, and clears its caches.</param>
+    /// <param name="work">What is timed. It must not wait for the device.</param>
+    double Milliseconds(Action before, Action work);
+}
 
 /// <summary>One kernel compiled to PTX without a device, and what it promises; for tests.</summary>
 internal sealed record PtxListing(string Kernel, string Ptx, int Group, int MinGroups, bool Hot, bool Wide, IReadOnlyList<string> Uses);

@@ -35,6 +35,8 @@ internal static partial class GpuRuntime
         }
     }
 
+    public static IGpuInspector Inspect(Device device) => new GpuInspector(device as IlgpuDevice ?? throw new ArgumentException($"{device.Name} is no GPU device.", nameof(device)));
+
     private static Context MakeContext()
     {
         DriverLibraries.Resolve();

@@ -13,6 +13,7 @@ namespace RefConv.Kernels;
 internal sealed class IlgpuDevice : Device
 {
     private readonly DeviceMemoryPool _memory;
+    private readonly CudaUploads? _uploads;
 
     public IlgpuDevice(string name, Accelerator accelerator, GpuPrecision precision)
     {
@@ -22,6 +23,7 @@ internal sealed class IlgpuDevice : Device
         _memory = new DeviceMemoryPool(accelerator);
         Launcher = new KernelLauncher(name, accelerator);
         Nothing = accelerator.Allocate1D<float>(4);
+        if (accelerator is CudaAccelerator cuda) _uploads = new CudaUploads(cuda);
         Kernels = new GpuKernels(this);
     }
 
@@ -77,7 +79,8 @@ internal sealed class IlgpuDevice : Device
         if (source.Length == 0) return;
         try
         {
-            View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+            if (_uploads != null) _uploads.Write(View(destination), source);
+            else View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -129,6 +132,7 @@ internal sealed class IlgpuDevice : Device
     protected override void Dispose(bool disposing)
     {
         if (!disposing || Accelerator.IsDisposed) return;
+        _uploads?.Dispose();
         Nothing.Dispose();
         _memory.Dispose();
         Accelerator.Dispose();

@@ -1,0 +1,37 @@
+using System.Diagnostics;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+
+namespace RefConv.Kernels;
+
+internal sealed class GpuInspector(IlgpuDevice device) : IGpuInspector
+{
+    private readonly CudaEvent? _start = device.Accelerator is CudaAccelerator a ? new(a) : null, _end = device.Accelerator is CudaAccelerator b ? new(b) : null;
+
+    public nint Stream => device.Accelerator.DefaultStream is CudaStream stream ? stream.StreamPtr : 0;
+
+    public nint Address(BufferView view) => device.Accelerator is CudaAccelerator ? device.View(view).LoadEffectiveAddressAsPtr() : throw new NotSupportedException($"{device.Name} has no addresses that other libraries could use.");
+
+    public void Copy(BufferView from, BufferView to) => device.View(from).CopyTo(device.Accelerator.DefaultStream, device.View(to));
+
+    public void Synchronize() => device.Accelerator.Synchronize();
+
+    public double Milliseconds(Action before, Action work)
+    {
+        if (_start == null || _end == null)
+        {
+            before();
+            Synchronize();
+            long started = Stopwatch.GetTimestamp();
+            work();
+            Synchronize();
+            return Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        }
+        before();
+        _start.Record();
+        work();
+        _end.Record();
+        _end.Wait();
+        return _end.MillisecondsSince(_start);
+    }
+}
