@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using RefConv.IO;
@@ -15,7 +16,7 @@ namespace RefConv.Models.Train;
 /// </remarks>
 public sealed class RunFolder
 {
-    private const string StateKey = "refconv.run";
+    private const string StateKey = "refconv.run", EpochPrefix = "epoch-";
 
     /// <summary>Names a folder; nothing is read or made yet.</summary>
     public RunFolder(string path) => Path = path;
@@ -31,6 +32,10 @@ public sealed class RunFolder
 
     /// <summary>The state, for people and scripts.</summary>
     public string StateFile => System.IO.Path.Combine(Path, "run.json");
+
+    /// <summary>Weights of epochs, in order, where they are kept (<see cref="RunState.KeepEpochs"/>): <c>epoch-000.safetensors</c> is where the run began.</summary>
+    public string[] EpochFiles => !Directory.Exists(Path) ? [] :
+        [.. Directory.GetFiles(Path, EpochPrefix + "*.safetensors").Where(f => EpochOf(f) != null).OrderBy(EpochOf)];
 
     /// <summary>Checks that no run is there that a new one would take the place of; nothing is made.</summary>
     /// <exception cref="IOException">One is, or a file has that name.</exception>
@@ -75,6 +80,12 @@ public sealed class RunFolder
 
     /// <summary>Writes the best weights.</summary>
     public void SaveBest(Model model, DataInfo? data) => ModelFile.Save(model, BestFile, data);
+
+    /// <summary>Writes the weights after an epoch, without the optimiser's state.</summary>
+    internal void SaveEpoch(Model model, int epoch, DataInfo? data) => ModelFile.Save(model, System.IO.Path.Combine(Path, $"{EpochPrefix}{epoch:000}.safetensors"), data);
+
+    private static int? EpochOf(string file) =>
+        int.TryParse(System.IO.Path.GetFileNameWithoutExtension(file)[EpochPrefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? epoch : null;
 
     /// <summary>Reads the checkpoint back.</summary>
     /// <exception cref="IOException">There is none, or it is damaged.</exception>

@@ -30,6 +30,9 @@ public sealed record RunState
     /// <summary>Limit on the test pictures; null for all.</summary>
     public int? TestLimit { get; init; }
 
+    /// <summary>The weights of every epoch are kept, those from before the first one as well: the path that training takes.</summary>
+    public bool KeepEpochs { get; init; }
+
     /// <summary>The recipe.</summary>
     public required Recipe Recipe { get; init; }
 

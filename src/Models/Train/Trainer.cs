@@ -100,6 +100,7 @@ public sealed class Trainer : IDisposable
     {
         int last = Math.Min(State.Recipe.Epochs, stopAfter ?? int.MaxValue);
         Model.Train();
+        if (State is { KeepEpochs: true, Epoch: 0, StepInEpoch: 0 }) _folder?.SaveEpoch(Model, 0, _info);
         while (State.Epoch < last)
         {
             if (!RunEpoch(cancellation))
@@ -153,6 +154,7 @@ public sealed class Trainer : IDisposable
         bool best = test.Accuracy > State.BestAccuracy || State.History.Count == 0;
         State = State with { Epoch = State.Epoch + 1, StepInEpoch = 0, LossSum = 0, Correct = 0, EpochSeconds = 0, History = [.. State.History, result] };
         if (best) _folder?.SaveBest(Model, _info);
+        if (State.KeepEpochs) _folder?.SaveEpoch(Model, State.Epoch, _info);
         Evolve(State.Epoch - 1);
         _folder?.SaveLast(Model, _optimizer, State, _info);
         Observer?.OnEpoch(result);

@@ -77,7 +77,7 @@ public sealed record KernelResults(IReadOnlyList<KernelLayer> Layers) : Analysis
 /// <param name="After">[count, rows, columns] of the kernel that is used.</param>
 public sealed record KernelLayer(string Layer, int Rows, int Columns, int Count, double[]? Before, double[] After);
 
-/// <summary>The loss around a model's weights: see <c>LossLandscape</c>.</summary>
+/// <summary>The loss around a model's weights: see <see cref="LossLandscape"/>.</summary>
 /// <param name="Surfaces">One a model and pair of directions.</param>
 public sealed record LandscapeResults(IReadOnlyList<LandscapeSurface> Surfaces) : AnalysisResults;
 
@@ -102,7 +102,7 @@ public sealed record LandscapeSurface(string Name, string Directions, ulong Seed
     public double LossAt(int row, int column) => Loss[(row * Xs.Length) + column];
 }
 
-/// <summary>What attacks leave of a model's accuracy: see <c>AdversarialAttack</c>.</summary>
+/// <summary>What attacks leave of a model's accuracy: see <see cref="AdversarialAttack"/>.</summary>
 /// <param name="Models">One each.</param>
 public sealed record AttackResults(IReadOnlyList<AttackModel> Models) : AnalysisResults;
 
@@ -120,7 +120,7 @@ public sealed record AttackModel(string Name, double Clean, IReadOnlyList<Attack
 /// <param name="Accuracy">Top-1 on the attacked pictures.</param>
 public sealed record AttackRow(string Attack, double Epsilon, int Steps, double StepSize, double Accuracy);
 
-/// <summary>What a training step costs in refocused form, beside the plain one: see <c>TrainingCost</c>.</summary>
+/// <summary>What a training step costs in refocused form, beside the plain one: see <see cref="TrainingCost"/>.</summary>
 /// <param name="Rows">Refocused layers, and last <c>total</c>, the whole model.</param>
 /// <param name="Memory">Most memory lent at once in a training step.</param>
 /// <param name="StepMs">Median milliseconds of a training step.</param>
