@@ -116,6 +116,8 @@ internal static class Options
         HelpName = "LAYERS",
     };
 
+    public static Option<bool> KeepEpochs() => new("--keep-epochs") { Description = "Keep the weights of every epoch (epoch-NNN.safetensors): the path of training, for `analyze landscape --path`." };
+
     /// <summary>The policy that <see cref="Layers"/> names; null for the method's own.</summary>
     public static LayerPolicy? ReadLayers(string? text) => text switch
     {

@@ -24,12 +24,12 @@ internal static class TrainCommand
         Option<int?> imageSize = new("--image-size") { Description = "Rows and columns that pictures of an imagefolder are brought to. Default: their own if all have the same (up to 224), otherwise 224.", HelpName = "PIXELS" };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
-        Option<bool> json = Options.Json();
+        Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
         foreach (var option in (ReadOnlySpan<Option>)[data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var superResolution = new SuperResolutionOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, resume, threads, device, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, resume, threads, device, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -55,7 +55,7 @@ internal static class TrainCommand
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from, imageSize];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from, imageSize, keepEpochs];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
                 if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
@@ -71,7 +71,7 @@ internal static class TrainCommand
             var settings = recipe.Read(parsed);
             settings.Validate();
             var how = Options.ReadMethod(parsed.GetValue(method)!, parsed.GetValue(methodOptions));
-            var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
+            var state = new RunState { Kind = "train", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), KeepEpochs = parsed.GetValue(keepEpochs), Recipe = settings };
             var spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train);
             string path = parsed.GetValue(outFolder) ?? Options.NewFolder("train");
             if (how is { NeedsTrainedModel: true } && start == null)
