@@ -24,7 +24,7 @@ internal static class AnalysisTables
             [["none", .. r.Models.Select(m => (object?)(100 * m.Clean))],
                 .. r.Models[0].Rows.Select((row, i) => new object?[] { new AttackOptions(row.Attack, row.Epsilon, row.Steps, row.StepSize, false).ToString() }
                     .Concat(r.Models.Select(m => (object?)(100 * m.Rows[i].Accuracy))).ToArray())]),
-        CostResults r => (["layer", "parameters plain", "refocused", "MACs/step plain", "refocused", "bytes/step plain", "refocused", "ms plain", "refocused"],
+        CostResults r => (["layer", "parameters plain", "parameters refocused", "MACs/step plain", "MACs/step refocused", "bytes/step plain", "bytes/step refocused", "ms plain", "ms refocused"],
             [.. r.Rows.Select(c => new object?[] { c.Layer, c.Plain.Parameters, c.Refconv.Parameters, c.Plain.Macs, c.Refconv.Macs, c.Plain.Bytes, c.Refconv.Bytes, c.Plain.StepMs, c.Refconv.StepMs })]),
         _ => throw new ArgumentException($"There is no table for {results.GetType().Name}."),
     };
