@@ -91,7 +91,8 @@ public sealed class KernelStudyTests : DeviceTest
     {
         using var net = new SmallNet(Cpu);
         using var model = net.Expand(new RefConvMethod(), LayerPolicy.Named("deep"));
-        model.Replace("deep", new RefConvMethod().Expand(new ConvSite("deep", new Conv2d(Cpu, 8, 8, (3, 3), new Conv2dOptions(1, 1, 1, 1), bias: false)), new Initializer(Cpu))).Dispose();
+        using var dense = new Conv2d(new Initializer(Cpu, 1), 8, 8, 3, padding: 1, bias: false);
+        model.Replace("deep", new RefConvMethod().Expand(new ConvSite("deep", dense), new Initializer(Cpu))).Dispose();
         model.Eval();
         var layer = KernelStudy.Connection(KernelPair.Of(model)).Layers[0];
         Assert.Equal((1, 1), (layer.Groups, layer.Size));

@@ -21,8 +21,8 @@ internal sealed class SmallNet : Model
 
     public override Tensor Forward(Tensor x)
     {
-        var y = Child("deep").Forward(Child("stem").Forward(x).ReLU());
+        var y = Child("deep").Forward(Child("stem").Forward(x).Activation(ActivationKind.ReLU));
         if (Children.Any(c => c.Key == "norm")) y = Child("norm").Forward(y);
-        return Child("fc").Forward(y.ReLU().GlobalAvgPool2d(Name).Flatten());
+        return Child("fc").Forward(y.Activation(ActivationKind.ReLU).GlobalAvgPool2d(Name).Flatten());
     }
 }
