@@ -54,9 +54,9 @@ internal sealed class AnalysisRun(Output output, string folder, string command, 
         IReadOnlyList<KernelPair> Kernels() => layers ??= KernelPair.Of(model, plain, Layers);
         foreach (string kind in kinds)
         {
-            if (everything && kind == "connection" && !model.NamedModules().Any(m => m.Module is RefConv2d))
+            if (everything && WhyNot(kind, model) is { } reason)
             {
-                output.Line("connection is left out: no layer of the model is refocused. It takes the checkpoint of `refconv refocus`.");
+                output.Line($"{kind} is left out: {reason}");
                 continue;
             }
             IImageDataset? pictures = kind switch
@@ -89,6 +89,14 @@ internal sealed class AnalysisRun(Output output, string folder, string command, 
         }
         return 0;
     }
+
+    /// <summary>Why an analysis means nothing for a model, so that `all` goes on without it; null where it does.</summary>
+    private static string? WhyNot(string kind, Model model) => kind switch
+    {
+        "connection" when !model.NamedModules().Any(m => m.Module is RefConv2d) => "no layer of the model is refocused. It takes the checkpoint of `refconv refocus`.",
+        "landscape" or "attack" when model.Task != ModelTask.Classification => $"{model.Spec.Architecture} is no classifier.",
+        _ => null,
+    };
 
     private void Write(Model model, Device device, string kind, IImageDataset? pictures, AnalysisResults results)
     {
