@@ -87,7 +87,7 @@ public sealed class CompareTests : IDisposable
         var rows = Rows(Good([.. options, "--json"]));
         Assert.Equal(["none", "wn", "retrained", "refconv"], rows.Keys);
         Assert.All(rows.Values, r => Assert.Contains("training diverged", r.GetProperty("failed").GetString()));
-        Assert.Contains("starts from the plain model's row, which failed", rows["refconv"].GetProperty("failed").GetString());
+        Assert.Contains("starts from the row 'none', which failed", rows["refconv"].GetProperty("failed").GetString());
         string page = File.ReadAllText(_folder.File("runs/comparison.md"));
         Assert.Contains("| wn | failed |", page);
         Assert.Contains("* wn failed: ", page);
