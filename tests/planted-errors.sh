@@ -110,6 +110,19 @@ analysis: the kernel that is used in the place of the basis|src/Models/Analysis/
 analysis: entropy instead of divergence|src/Models/Analysis/KernelAnalysis.cs|s/(log\[i\]\[t\] - log\[j\]\[t\])/log[i][t]/
 analysis: rows of several refocus groups in one map|src/Models/Analysis/KernelStudy.cs|s/Math.Min(channels, g.Groups)/channels/
 cost: the transform counted once a picture|src/Models/Analysis/TrainingCost.cs|s/(l.TrainMacs \* batch) + l.TransformMacs/(l.TrainMacs + l.TransformMacs) * batch/
+ablation: the random base is the trained one|src/Layers/Reparam/RefConv2d.cs|s/if (options.BaseRandom) /if (options.BaseRandom \&\& options.MapK == 99) /
+ablation: the learnable base is frozen|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = false;/
+ablation: a learnable base cannot be merged|src/Tensor/Op.cs|s/Tape.IsSymbolic \&\& Output.IsSymbolic) throw/Tape.IsSymbolic) throw/
+ablation: finetune at the recipe's learning rate|src/Models/Train/AblationTable.cs|s/Recipe with { LearningRate = FinetuneRate }, Baseline/Recipe, Baseline/
+ablation: retrain from initial weights|src/Models/Train/AblationTable.cs|s/new TrainingRow(Retrain, Recipe, Baseline)/new TrainingRow(Retrain, Recipe)/
+ablation: no-shortcut with the shortcut|src/Models/Train/AblationTable.cs|s/new() { Shortcut = false }/new()/
+ablation: a stopped row begins again|src/Models/Train/TrainingTable.cs|s/File.Exists(folder.LastFile) ? Trainer.Resume(folder, device) : //
+ablation: a row goes on from a start that failed|src/Models/Train/TrainingTable.cs|s/.Failed is { } reason)/.Failed is { Length: 0 } reason)/
+ablation: pairs by order instead of by seed|src/Models/Report/AblationReport.cs|s/\.Join(Good(other), r => r.Seed, r => r.Seed, /.Zip(Good(other), /
+ablation: another baseline in the same folder|src/Models/Train/AblationSetup.cs|s/Recipe, BaseEpochs, FinetuneRate) ==/Recipe) ==/;s/other.Recipe, other.BaseEpochs, other.FinetuneRate)/other.Recipe)/
+ablation: another recipe of a row, the set-up deleted|src/Models/Train/TrainingTable.cs|s/is var there \&\& there != row.Recipe with { Seed = seed })/is var there \&\& there.Epochs < 0)/
+ablation: t with the wrong root|src/Models/Analysis/PairedDifference.cs|s/Math.Sqrt(n));/Math.Sqrt(n - 1));/
+ablation: a deviation of one seed|src/Models/Analysis/PairedDifference.cs|/if (n == 1) return/d
 ROWS
 )
 survived=0
@@ -122,7 +135,7 @@ while IFS='|' read -r what file command; do
   elif ! dotnet build tests/RefConv.Tests -c Release -v quiet --nologo >build.log 2>&1; then
     verdict="does not compile"
   elif dotnet test tests/RefConv.Tests -c Release --no-build --nologo \
-      --filter "FullyQualifiedName~KernelConformance|FullyQualifiedName~Tests.Engine|FullyQualifiedName~Tests.Layers|FullyQualifiedName~Tests.Methods|FullyQualifiedName~Tests.Analysis" >test.log 2>&1; then
+      --filter "FullyQualifiedName~KernelConformance|FullyQualifiedName~Tests.Engine|FullyQualifiedName~Tests.Layers|FullyQualifiedName~Tests.Methods|FullyQualifiedName~Tests.Analysis|FullyQualifiedName~Tests.Models.AblationTests" >test.log 2>&1; then
     verdict="SURVIVED"
     survived=$((survived + 1))
   else

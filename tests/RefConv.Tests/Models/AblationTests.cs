@@ -163,6 +163,10 @@ public sealed class AblationTests : DeviceTest
         foreach (var other in new[] { Make("runs", ["retrain"], epochs: 2), Make("runs", ["retrain"], epochs: 1, width: 0.125), Make("runs", ["retrain"], epochs: 1, baseEpochs: 4), Make("runs", ["retrain"], epochs: 1, finetuneRate: 0.02) })
             Assert.Contains("holds an ablation of something else", Assert.Throws<IOException>(() => other.Run(Cpu)).Message);
 
+        // Without that file the rows still know how they were trained.
+        File.Delete(_folder.File("runs/ablation.json"));
+        Assert.Contains("has a row baseline of 2 epochs", Assert.Throws<IOException>(() => Make("runs", ["retrain"], epochs: 1, baseEpochs: 4).Run(Cpu)).Message);
+
         // A row, a seed and a model more: only they are trained, and the file says what is there in all.
         List<string> trained = [];
         Make("runs", ["finetune"], epochs: 1, seeds: 2, models: ["mobilenet_v1", "mobilenet_v2"], train: (name, trainer, cancellation) =>
@@ -236,6 +240,8 @@ public sealed class AblationTests : DeviceTest
         var table = AblationReport.Table(rows);
         Assert.Equal(["55.0 ± 7.1", "", "", "", "", "", "", ""], table[0].Skip(2).Take(8));
         Assert.Equal(["59.0 ± 5.7", "+4.0 ± 1.4", "4.0", "0.156", "", "", "", ""], table[1].Skip(2).Take(8));
+        // Results of different seeds are no pair.
+        Assert.Null(AblationSummary.Of([rows[0], rows[3], rows[4]])[2].AgainstRetrain); // retrain of seed 2, refconv of seed 1
         Assert.Equal(["61.5 ± 6.4", "+6.5 ± 0.7", "13.0", "0.049", "+2.5 ± 0.7", "5.0", "0.126", "2 seeds, too few to tell"], table[2].Skip(2).Take(8));
     }
 
