@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Runtime.InteropServices;
 using RefConv.Cli.Commands;
 using RefConv.Layers;
 using RefConv.Models;
@@ -16,15 +17,19 @@ internal static class Program
     {
         using var stop = new CancellationTokenSource();
         Console.OutputEncoding = System.Text.Encoding.UTF8;
-        Console.CancelKeyPress += (_, e) =>
-        {
-            // The first Ctrl-C asks for an orderly end (the checkpoint is written); the second one ends the process.
-            if (stop.IsCancellationRequested) return;
-            e.Cancel = true;
-            Console.Error.WriteLine("Stopping after this step and saving (Ctrl-C again to end at once) …");
-            stop.Cancel();
-        };
+        Console.CancelKeyPress += (_, e) => e.Cancel = EndOrderly("Ctrl-C again to end at once");
+        // What runs in the background is stopped by kill, which sends this one; the shell has told such a process to ignore Ctrl-C.
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, e => e.Cancel = EndOrderly("once more to end at once"));
         return Run(args, stop.Token);
+
+        // The first signal asks for an orderly end (the checkpoint is written); the second one ends the process.
+        bool EndOrderly(string hint)
+        {
+            if (stop.IsCancellationRequested) return false;
+            Console.Error.WriteLine($"Stopping after this step and saving ({hint}) …");
+            stop.Cancel();
+            return true;
+        }
     }
 
     /// <summary>Runs one command line; everything that can go wrong with it ends in one sentence on standard error.</summary>

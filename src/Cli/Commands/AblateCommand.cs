@@ -92,6 +92,8 @@ internal static class AblateCommand
             foreach (var summary in AblationSummary.Of(rows)) output.Object(ToJson(model, summary));
         }
         output.Line();
+        foreach (var row in report.Rows) output.Line($"  {row.Name,-18}{row.About}");
+        output.Line();
         foreach (string note in report.Notes) output.Line("• " + note);
         output.Line($"Report: {Path.GetFullPath(page)}");
         output.Object(new JsonObject { ["models"] = results.Count, ["rows"] = ablation.Rows.Count, ["seeds"] = ablation.Seeds, ["report"] = page, ["folder"] = ablation.Folder });

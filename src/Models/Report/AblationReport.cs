@@ -42,12 +42,15 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
 {
     /// <summary>Titles of <see cref="Table"/>.</summary>
     public static IReadOnlyList<string> Titles { get; } =
-        ["row", "what", "top-1 %", "against baseline", "t", "p", "against retrain", "t", "p", "so, against retrain", "parameters training", "deployed", "merge error"];
+        ["row", "top-1 %", "against baseline", "t", "p", "against retrain", "t", "p", "so, against retrain", "parameters training", "deployed", "merge error"];
 
     private static readonly CultureInfo C = CultureInfo.InvariantCulture;
 
     /// <summary>One line a row, over all seeds of a model.</summary>
     public static IReadOnlyList<IReadOnlyList<string>> Table(IReadOnlyList<MethodRow> rows) => [.. AblationSummary.Of(rows).Select(Line)];
+
+    /// <summary>What each row is, in words.</summary>
+    public IReadOnlyList<AblationRow> Rows => [.. AblationTable.All.Where(a => Results.Any(r => r.Rows.Any(row => row.Method == a.Name)))];
 
     /// <summary>What a reader should know before comparing, for all models.</summary>
     public IReadOnlyList<string> Notes
@@ -96,7 +99,9 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
             text.Append(C, $"\n## {model}\n\n| {string.Join(" | ", Titles)} |\n|{string.Concat(Titles.Select(_ => "---|"))}\n");
             foreach (var row in Table(rows)) text.Append(C, $"| {string.Join(" | ", row)} |\n");
         }
-        text.Append('\n');
+        text.Append("\n## Rows\n\n");
+        foreach (var row in Rows) text.Append(C, $"* `{row.Name}`: {row.About}\n");
+        text.Append("\n## How to read it\n\n");
         foreach (string note in Notes) text.Append(C, $"* {note}\n");
         return text.ToString();
     }
@@ -112,7 +117,9 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
             var shown = AblationSummary.Of(rows).Where(s => s.Good.Count > 0).Select(s => (s.Row.Name, (IReadOnlyList<double>)[.. s.Good.Select(r => r.Accuracy)])).ToArray();
             html.Append("<figure>").Append(SvgChart.Dots(shown, "top-1, every seed", "0.0%")).Append("</figure>");
         }
-        html.Append("<h2>How to read it</h2><ul>");
+        html.Append("<h2>Rows</h2><ul>");
+        foreach (var row in Rows) html.Append(C, $"<li><b>{row.Name}</b>: {SvgChart.Escape(row.About)}</li>");
+        html.Append("</ul><h2>How to read it</h2><ul>");
         foreach (string note in Notes) html.Append("<li>").Append(SvgChart.Escape(note)).Append("</li>");
         return html.Append("</ul>").Append(Page.Foot).ToString();
     }
@@ -123,11 +130,11 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
 
     private static IReadOnlyList<string> Line(AblationSummary s)
     {
-        if (s.Good.Count == 0) return [s.Row.Name, s.Row.About, "failed", .. Enumerable.Repeat("", Titles.Count - 3)];
+        if (s.Good.Count == 0) return [s.Row.Name, "failed", .. Enumerable.Repeat("", Titles.Count - 2)];
         var first = s.Good[0];
         return
         [
-            s.Row.Name, s.Row.About, s.Accuracy!.Value.ToPercent() + (s.Failed.Count > 0 ? $" ({s.Failed.Count} failed)" : ""), .. Cells(s.AgainstBaseline), .. Cells(s.AgainstRetrain),
+            s.Row.Name, s.Accuracy!.Value.ToPercent() + (s.Failed.Count > 0 ? $" ({s.Failed.Count} failed)" : ""), .. Cells(s.AgainstBaseline), .. Cells(s.AgainstRetrain),
             s.AgainstRetrain?.Verdict ?? "", first.TrainParameters.ToString("N0", C), first.DeployParameters.ToString("N0", C),
             s.Good.Max(r => r.MergeError) switch { null => "", 0 => "0", double e => e.ToString("0.0e0", C) },
         ];
@@ -142,7 +149,7 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
         {
             var r = Ablation.Recipe;
             int baseEpochs = Ablation.BaseEpochs ?? r.Epochs;
-            return $"{Ablation.Data.Spec.Split(':')[0]}, {Ablation.Data.Train.Count.ToString("N0", C)} training and {Ablation.Data.Test.Count.ToString("N0", C)} test pictures, {r.Epochs} epochs of batch {r.BatchSize} " +
+            return $"{Ablation.Data.Spec.Split(':')[0]}, {Ablation.Data.Train.Count.ToString("N0", C)} training and {Ablation.Data.Test.Count.ToString("N0", C)} test pictures, {r.Epochs} epoch{(r.Epochs == 1 ? "" : "s")} of batch {r.BatchSize} " +
                 $"({baseEpochs} of the baseline), learning rate {r.LearningRate.ToString(C)}, {Ablation.Seeds} seed{(Ablation.Seeds == 1 ? "" : "s")}; {Device}.";
         }
     }

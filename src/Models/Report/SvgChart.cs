@@ -62,12 +62,13 @@ public static class SvgChart
     /// <param name="format">.NET format of values.</param>
     public static string Dots(IReadOnlyList<(string Name, IReadOnlyList<double> Values)> rows, string label, string format)
     {
-        const int Names = 110, Row = 24, Right = 32; // the last tick's text is centred on the end of the axis
+        const int Row = 24, Right = 32; // the last tick's text is centred on the end of the axis
         double[] all = [.. rows.SelectMany(r => r.Values).Where(double.IsFinite)];
         if (all.Length == 0) return "<p>No points to draw.</p>";
         var (ticks, low, high) = Ticks(all.Min(), all.Max(), whole: false);
+        int names = Math.Max(110, (8 * rows.Max(r => r.Name.Length)) + 10); // at 12 pixels few letters are wider than 8
         int height = Top + (rows.Count * Row) + Bottom;
-        double X(double x) => Names + ((x - low) / (high - low) * (Width - Names - Right));
+        double X(double x) => names + ((x - low) / (high - low) * (Width - names - Right));
 
         var svg = new StringBuilder();
         Append($"<svg viewBox=\"0 0 {Width} {height}\" role=\"img\" aria-label=\"{Escape(label)} of {rows.Count} rows\" class=\"chart\">");
@@ -79,13 +80,13 @@ public static class SvgChart
         for (int i = 0; i < rows.Count; i++)
         {
             double y = Top + (i * Row) + (Row / 2.0);
-            Append($"<text x=\"{Names - 10}\" y=\"{y + 4:0.#}\" text-anchor=\"end\">{Escape(rows[i].Name)}</text>");
+            Append($"<text x=\"{names - 10}\" y=\"{y + 4:0.#}\" text-anchor=\"end\">{Escape(rows[i].Name)}</text>");
             double[] values = [.. rows[i].Values.Where(double.IsFinite)];
             if (values.Length == 0) continue;
             Append($"<path class=\"s{i % 6}\" d=\"M{X(values.Average()):0.#} {y - 7:0.#}v14\"/>");
             foreach (double v in values) Append($"<circle class=\"s{i % 6}\" cx=\"{X(v):0.#}\" cy=\"{y:0.#}\" r=\"4\"><title>{Escape(rows[i].Name)}: {Text(v, format)}</title></circle>");
         }
-        Append($"<text x=\"{(Names + Width - Right) / 2}\" y=\"{height - 6}\" text-anchor=\"middle\">{Escape(label)}</text>");
+        Append($"<text x=\"{(names + Width - Right) / 2}\" y=\"{height - 6}\" text-anchor=\"middle\">{Escape(label)}</text>");
         return svg.Append("</svg>").ToString();
 
         void Append(FormattableString text) => svg.Append(text.ToString(CultureInfo.InvariantCulture));

@@ -31,7 +31,7 @@ public sealed class AblationTable : TrainingTable
         ("no-shortcut", "the kernel is refocus(W) without + W", new() { Shortcut = false }),
         ("init-zero", "refocus weights start at zero", new() { Init = RefocusInit.Zero }),
         ("init-torch", "refocus weights start as PyTorch's default", new() { Init = RefocusInit.TorchDefault }),
-        ("map-k-1", "map_k 1: channels are mixed, neighbours in a kernel are not", new() { MapK = 1 }),
+        ("map-k-1", "map_k 1: neighbours in a kernel are not mixed", new() { MapK = 1 }),
     ];
 
     /// <summary>All rows there are, in the order they are trained.</summary>

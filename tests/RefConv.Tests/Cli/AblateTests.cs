@@ -30,7 +30,7 @@ public sealed class AblateTests : IDisposable
         Assert.Contains("paired over seeds", text);
         string page = File.ReadAllText(_folder.File("runs/report.html"));
         Assert.Equal(8, page.Split("<circle").Length - 1);
-        Assert.Contains("| refconv | RefConv: trained base", File.ReadAllText(_folder.File("runs/ablation.md")));
+        Assert.Contains("* `refconv`: RefConv: trained base", File.ReadAllText(_folder.File("runs/ablation.md")));
 
         // Once more, for machines, with nothing left to do: a line a row, and only numbers that there are.
         DateTime written = File.GetLastWriteTimeUtc(_folder.File("runs/mobilenet_v1/seed2/refconv/last.safetensors"));

@@ -149,7 +149,7 @@ public sealed class AblationTests : DeviceTest
         Assert.Null(summaries[3].AgainstRetrain!.Deviation);
         var report = new AblationReport(ablation, results, "here");
         string text = report.ToMarkdown();
-        Assert.Contains("| refconv | RefConv: trained base, frozen; Xavier init, map_k 3 | failed |", text);
+        Assert.Contains("| refconv | failed |", text);
         Assert.Contains("(1 failed) ", text);
         Assert.Contains("| 1 seed, too few to tell |", text);
         Assert.Contains("* mobilenet_v1, refconv, seed 11 failed: the loss is no number", text);
@@ -238,11 +238,11 @@ public sealed class AblationTests : DeviceTest
                 .SelectMany(r => new[] { MethodRow.Failure(r.Item1, 1, "", []) with { Accuracy = r.Item2, Failed = null }, MethodRow.Failure(r.Item1, 2, "", []) with { Accuracy = r.Item3, Failed = null } }),
         ];
         var table = AblationReport.Table(rows);
-        Assert.Equal(["55.0 ± 7.1", "", "", "", "", "", "", ""], table[0].Skip(2).Take(8));
-        Assert.Equal(["59.0 ± 5.7", "+4.0 ± 1.4", "4.0", "0.156", "", "", "", ""], table[1].Skip(2).Take(8));
+        Assert.Equal(["55.0 ± 7.1", "", "", "", "", "", "", ""], table[0].Skip(1).Take(8));
+        Assert.Equal(["59.0 ± 5.7", "+4.0 ± 1.4", "4.0", "0.156", "", "", "", ""], table[1].Skip(1).Take(8));
         // Results of different seeds are no pair.
         Assert.Null(AblationSummary.Of([rows[0], rows[3], rows[4]])[2].AgainstRetrain); // retrain of seed 2, refconv of seed 1
-        Assert.Equal(["61.5 ± 6.4", "+6.5 ± 0.7", "13.0", "0.049", "+2.5 ± 0.7", "5.0", "0.126", "2 seeds, too few to tell"], table[2].Skip(2).Take(8));
+        Assert.Equal(["61.5 ± 6.4", "+6.5 ± 0.7", "13.0", "0.049", "+2.5 ± 0.7", "5.0", "0.126", "2 seeds, too few to tell"], table[2].Skip(1).Take(8));
     }
 
     private static SortedDictionary<string, int[]> State(Model model) =>
