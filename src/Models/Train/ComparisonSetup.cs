@@ -12,7 +12,7 @@ internal sealed record ComparisonSetup(ModelSpec Model, string Data, int TrainIm
 internal sealed class MergeRefusedException(Exception reason) : Exception(reason.Message, reason);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Converters = [typeof(RecipeConverter)])]
 [JsonSerializable(typeof(MethodRow))]
 [JsonSerializable(typeof(ComparisonSetup))]
 internal sealed partial class ComparisonJson : JsonSerializerContext;
