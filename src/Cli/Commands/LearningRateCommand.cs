@@ -33,7 +33,8 @@ internal static class LearningRateCommand
             var output = new Output(parsed.GetValue(json));
             var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
             var settings = reading.Read(recipe);
-            var how = Options.ReadMethod(reading.Pick(method, f => f.Method), parsed.GetValue(methodOptions), parsed.GetValue(method) == "none" ? reading.File?.MethodOptions : null);
+            string form = reading.Pick(method, f => f.Method);
+            var how = Options.ReadMethod(form, parsed.GetValue(methodOptions), reading.File?.Method == form ? reading.File.MethodOptions : null);
             using var where = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(threads));
             DataInfo? info = null;
             string? start = reading.PickOptional(from, f => f.From);
