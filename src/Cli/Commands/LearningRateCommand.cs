@@ -39,8 +39,9 @@ internal static class LearningRateCommand
             DataInfo? info = null;
             string? start = reading.PickOptional(from, f => f.From);
             using var trained = start == null ? null : ModelFile.Load(start, where, out info);
-            int? size = reading.Pick(imageSize, f => f.ImageSize);
-            var source = DataSource.Open(reading.PickData(data), reading.Pick(limit, f => f.Limit), 1,
+            string pictures = reading.PickData(data);
+            int? size = reading.Pick(imageSize, f => pictures.StartsWith("imagefolder:", StringComparison.Ordinal) ? f.ImageSize : null);
+            var source = DataSource.Open(pictures, reading.Pick(limit, f => f.Limit), 1,
                 trained != null ? ImageFolderOptions.For(trained.Spec, info) : size == null ? null : new ImageFolderOptions(ImagePreprocessing.ForSize(size.Value)));
             using var begun = trained == null ? Zoo.Create(Options.SpecFor(reading.Pick(model, f => f.Model), reading.Pick(width, f => f.Width), source.Train), new Initializer(where, settings.Seed)) : null;
             var plain = trained ?? begun!;

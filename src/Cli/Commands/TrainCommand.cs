@@ -97,16 +97,17 @@ internal static class TrainCommand
             {
                 string form = reading.Pick(method, f => f.Method);
                 bool formOfFile = reading.File?.Method == form;
+                string pictures = reading.PickData(data);
                 return new RecipeFile
                 {
                     Model = reading.Pick(model, f => f.Model),
                     Width = reading.Pick(width, f => f.Width),
-                    ImageSize = reading.Pick(imageSize, f => f.ImageSize),
+                    ImageSize = reading.Pick(imageSize, f => pictures.StartsWith("imagefolder:", StringComparison.Ordinal) ? f.ImageSize : null),
                     From = reading.PickOptional(from, f => f.From),
                     Method = form,
                     MethodOptions = formOfFile ? reading.File!.MethodOptions : null,
                     Layers = formOfFile ? reading.File!.Layers : null,
-                    Data = reading.PickData(data),
+                    Data = pictures,
                     Limit = reading.Pick(limit, f => f.Limit),
                     TestLimit = reading.Pick(testLimit, f => f.TestLimit),
                     Recipe = reading.Read(recipe),

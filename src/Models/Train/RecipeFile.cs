@@ -62,7 +62,7 @@ public sealed record RecipeFile
     public int? TestLimit { get; init; }
 
     /// <summary>How it is trained.</summary>
-    public Recipe Recipe { get; init; } = new();
+    public Recipe Recipe { get; init => field = value ?? new(); } = new(); // the generated reader gives null where the file has none
 
     /// <summary>What to expect.</summary>
     public ExpectedResult? Expected { get; init; }

@@ -58,15 +58,21 @@ public sealed class Trainer : IDisposable
         Evaluator.CheckFits(model, data.Train);
         (Model, _data, State, _folder) = (model, data, state, folder);
         _info = DataInfo.Of(data.Train);
+        _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, Augmentation.Of(recipe));
+        _schedule = recipe.MakeSchedule(_loader.BatchesPerEpoch);
         _optimizer = recipe.MakeOptimizer(model.NamedParameters());
         _average = MakeAverage();
-        if (training != null)
+        if (training == null) return;
+        try
         {
             _optimizer.Load(training.Where(t => !t.Key.StartsWith(ModelEma.StatePrefix, StringComparison.Ordinal)).ToDictionary());
             _average?.Load(training);
         }
-        _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, Augmentation.Of(recipe));
-        _schedule = recipe.MakeSchedule(_loader.BatchesPerEpoch);
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The model in training; when the run is done, with the averaged weights where the recipe wants an average.</summary>

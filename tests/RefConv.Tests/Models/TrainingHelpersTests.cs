@@ -13,7 +13,19 @@ public sealed class TrainingHelpersTests : DeviceTest
     private const int Steps = 20, BatchSize = 6, Classes = 4;
     private static readonly string[] s_keys = ["conv.weight", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var", "fc.weight", "fc.bias"];
 
-    public static TheoryData<string, bool> Runs => new(from run in TrainingHelpersFixture.Runs from cpu in new[] { false, true } select (run.Name, cpu));
+    public static TheoryData<string, bool> Runs
+    {
+        get
+        {
+            var data = new TheoryData<string, bool>();
+            foreach (var run in TrainingHelpersFixture.Runs)
+            {
+                data.Add(run.Name, false);
+                data.Add(run.Name, true);
+            }
+            return data;
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Runs))]
