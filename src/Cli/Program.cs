@@ -39,7 +39,8 @@ internal static class Program
             "RefConv: train a ConvNet, refocus its kernels (arXiv 2310.10563), merge them back into the plain model.\n" +
             "Start with `refconv demo`: it needs no data and takes about two minutes.");
         foreach (var command in (ReadOnlySpan<Command>)[
-            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation), CompareCommand.Create(cancellation), AblateCommand.Create(cancellation),
+            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), LearningRateCommand.Create(cancellation), RefocusCommand.Create(cancellation),
+            CompareCommand.Create(cancellation), AblateCommand.Create(cancellation),
             MergeCommand.Create(), ConvertCommand.Create(), ExportCommand.Create(), EvalCommand.Create(cancellation), PredictCommand.Create(cancellation),
             SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {

@@ -54,9 +54,13 @@ public sealed record RunState
     /// <summary>Finished epochs, one each.</summary>
     public IReadOnlyList<EpochResult> History { get; init; } = [];
 
-    /// <summary>The last epoch is done.</summary>
+    /// <summary>The last epoch is done, or no better one is expected.</summary>
     [JsonIgnore]
-    public bool IsFinished => Epoch >= Recipe.Epochs;
+    public bool IsFinished => Epoch >= Recipe.Epochs || IsStoppedEarly;
+
+    /// <summary>So many epochs in a row brought nothing better that the recipe's patience is over.</summary>
+    [JsonIgnore]
+    public bool IsStoppedEarly => Recipe.Patience > 0 && Epoch < Recipe.Epochs && History.Count > 0 && History[^1].Epoch - History.MaxBy(h => h.Accuracy)!.Epoch >= Recipe.Patience;
 
     /// <summary>Best top-1 so far; 0 before the first epoch.</summary>
     [JsonIgnore]
@@ -78,6 +82,6 @@ public sealed record RunState
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Converters = [typeof(RecipeConverter)])]
 [JsonSerializable(typeof(RunState))]
 internal sealed partial class RunJson : JsonSerializerContext;

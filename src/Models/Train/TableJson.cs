@@ -7,7 +7,7 @@ namespace RefConv.Models.Train;
 
 /// <summary>The files of tables of trainings.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Converters = [typeof(RecipeConverter)])]
 [JsonSerializable(typeof(MethodRow))]
 [JsonSerializable(typeof(ComparisonSetup))]
 [JsonSerializable(typeof(AblationSetup))]
