@@ -137,7 +137,7 @@ public sealed class HelperRunsTests : DeviceTest
         var state = RunState.FromJson($$"""{"kind":"train","data":"shapes","recipe":{{Old}},"epoch":3}""", "old");
         Assert.Equal(expected, state.Recipe);
         Assert.Equal(0.999, state.Recipe.Beta2);
-        var setup = JsonSerializer.Deserialize($$"""{"model":{"architecture":"resnet18"},"data":"shapes","trainImages":5,"testImages":5,"recipe":{{Old}}}""", ComparisonJson.Default.ComparisonSetup)!;
+        var setup = JsonSerializer.Deserialize($$"""{"model":{"architecture":"resnet18"},"data":"shapes","trainImages":5,"testImages":5,"recipe":{{Old}}}""", TableJson.Default.ComparisonSetup)!;
         Assert.Equal(expected, setup.Recipe);
 
         // Written and read again they are equal; lists too, and other lists are not.
