@@ -36,7 +36,7 @@ internal static class Program
         foreach (var command in (ReadOnlySpan<Command>)[
             DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation), CompareCommand.Create(cancellation),
             MergeCommand.Create(), ConvertCommand.Create(), ExportCommand.Create(), EvalCommand.Create(cancellation), PredictCommand.Create(cancellation),
-            SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
+            ReportCommand.Create(), SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {
             root.Add(command);
         }

@@ -19,10 +19,17 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
     private ProgressTask? _task;
 
     /// <summary>Runs the trainer under this display.</summary>
-    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation)
+    /// <param name="output">Where to.</param>
+    /// <param name="title">What is trained.</param>
+    /// <param name="trainer">Who trains.</param>
+    /// <param name="stopAfter">Epochs after which to stop.</param>
+    /// <param name="cancellation">Stops after the step under way.</param>
+    /// <param name="tensorBoard">Folder for event files; null for none.</param>
+    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation, string? tensorBoard = null)
     {
         var view = new TrainingView(output, title);
-        trainer.Observer = view;
+        using var events = tensorBoard == null ? null : new TensorBoardObserver(tensorBoard, trainer.State, trainer.StepsPerEpoch, view);
+        trainer.Observer = events ?? (ITrainingObserver)view;
         if (!output.IsLive) return trainer.Run(stopAfter, cancellation);
         return AnsiConsole.Progress().AutoClear(true).HideCompleted(false)
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())

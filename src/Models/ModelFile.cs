@@ -66,7 +66,7 @@ public static class ModelFile
 
     /// <summary>What all optimisers' tensors begin with: no part of the model.</summary>
     internal const string AllOptimizersPrefix = "optimizer.";
-    private const string MetadataKey = "refconv.model";
+    internal const string MetadataKey = "refconv.model";
 
     /// <summary>Weights of a model that takes no memory to speak of.</summary>
     private const long SmallModel = 1 << 20;

@@ -23,10 +23,10 @@ internal static class RefocusCommand
         Option<bool> randomBase = new("--random-base") { Description = "Ablation: start from a random basis." };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs are done; go on later with train --resume.", HelpName = "EPOCHS" };
         Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
-        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N.");
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N."), tensorBoard = Options.TensorBoard();
         foreach (var option in (ReadOnlySpan<Option>)[from, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, threads, device, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, threads, device, outFolder, tensorBoard, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -49,7 +49,7 @@ internal static class RefocusCommand
             var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), ImageFolderOptions.For(model.Spec, info));
             using var refocused = model.Expand(method, Options.ReadLayers(parsed.GetValue(layers)), settings.Seed);
             var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), KeepEpochs = parsed.GetValue(keepEpochs), Recipe = settings };
-            return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+            return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
         });
         return command;
     }

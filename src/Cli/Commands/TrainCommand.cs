@@ -25,11 +25,11 @@ internal static class TrainCommand
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
         Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
-        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N."), tensorBoard = Options.TensorBoard();
         foreach (var option in (ReadOnlySpan<Option>)[data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var superResolution = new SuperResolutionOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, resume, threads, device, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, resume, threads, device, outFolder, tensorBoard, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -39,23 +39,24 @@ internal static class TrainCommand
             if (parsed.GetValue(resume) is { } run)
             {
                 // What the run has fixed cannot be given again: ignoring it would let one believe that it counts.
-                Option[] free = [stopAfter, resume, threads, device, json];
+                Option[] free = [stopAfter, resume, threads, device, tensorBoard, json];
                 if (command.Options.FirstOrDefault(o => !free.Contains(o) && parsed.GetResult(o) is { Implicit: false }) is { } given)
                     throw new ArgumentException($"{given.Name} cannot be given with --resume: recipe, data and folder are those of the run.");
                 var folder = new RunFolder(run);
                 if (folder.ReadKind() == SuperResolutionState.RunKind)
                 {
+                    if (parsed.GetValue(tensorBoard) != null) throw new ArgumentException("--tensorboard is for classifiers, and this is a super-resolution run. Leave it out.");
                     using var enlarger = SuperResolutionTrainer.Resume(folder, where);
                     if (enlarger.State.IsFinished) output.Line($"The run in {run} is finished already ({enlarger.State.Epoch} epochs).");
                     return SuperResolutionRun.Go(output, enlarger, folder, parsed.GetValue(stopAfter), cancellation);
                 }
                 using var trainer = Trainer.Resume(folder, where);
                 if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
-                return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation);
+                return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from, imageSize, keepEpochs];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, testLimit, from, imageSize, keepEpochs, tensorBoard];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
                 if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
@@ -81,10 +82,10 @@ internal static class TrainCommand
             }
             using var begun = initial == null ? Begin() : null;
             var net = initial ?? begun!;
-            if (how == null) return TrainingRun.Start(output, net, source, state, path, parsed.GetValue(stopAfter), cancellation);
+            if (how == null) return TrainingRun.Start(output, net, source, state, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
             if (net.Forms.Count > 0) throw new ArgumentException($"{start} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
             using var expanded = net.Expand(how, seed: settings.Seed);
-            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, path, parsed.GetValue(stopAfter), cancellation);
+            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
 
             Model Begin() => start == null ? Zoo.Create(spec, new Initializer(where, settings.Seed)) : ModelFile.Load(start, where);
         });
@@ -132,19 +133,19 @@ internal static class TrainingRun
         if (stopAfter is < 1) throw new ArgumentException($"--stop-after must be at least 1 epoch; it is {stopAfter}.");
     }
 
-    public static int Start(Output output, Model model, DataSource data, RunState state, string? path, int? stopAfter, CancellationToken cancellation)
+    public static int Start(Output output, Model model, DataSource data, RunState state, string? path, int? stopAfter, CancellationToken cancellation, string? tensorBoard = null)
     {
         path ??= Options.NewFolder(state.Kind);
         var folder = new RunFolder(path);
         using var trainer = new Trainer(model, data, state, folder);
         folder.Create();
         output.Line($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))}, {model.ParameterCount():N0} parameters; {data.Train}; {model.Device.Name}, {model.Device.Description}");
-        return Go(output, trainer, folder, stopAfter, cancellation);
+        return Go(output, trainer, folder, stopAfter, cancellation, tensorBoard);
     }
 
-    public static int Go(Output output, Trainer trainer, RunFolder folder, int? stopAfter, CancellationToken cancellation)
+    public static int Go(Output output, Trainer trainer, RunFolder folder, int? stopAfter, CancellationToken cancellation, string? tensorBoard = null)
     {
-        bool finished = TrainingView.Run(output, trainer.State.Kind, trainer, stopAfter, cancellation);
+        bool finished = TrainingView.Run(output, trainer.State.Kind, trainer, stopAfter, cancellation, tensorBoard);
         var state = trainer.State;
         var last = state.History.LastOrDefault();
         if (!finished)
