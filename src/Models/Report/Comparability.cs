@@ -11,9 +11,9 @@ internal static class Comparability
     {
         List<string> notes = [];
         var runs = input.Sets.SelectMany(s => s.Runs.Select(r => (Set: s, Run: r))).ToArray();
-        Different(notes, [.. runs.Select(r => (r.Run.Model, Name(r.Set, r.Run))), .. input.Analyses.Select(a => (a.Model, $"{a.Kind} analysis"))], "models", "Figures of one are not comparable with those of another.");
-        Different(notes, [.. runs.Select(r => (r.Run.Data, Name(r.Set, r.Run)))], "data", "Their accuracies and losses measure different things.");
-        Different(notes, [.. runs.Where(r => r.Run.Data != null).Select(r => (r.Run.Pictures, Name(r.Set, r.Run)))], "numbers of pictures", "Runs with more pictures have an advantage, and accuracies were measured on different test pictures.");
+        Different(notes, [.. runs.Select(r => (Plain(r.Run.Model), Group(r.Set, r.Run))), .. input.Analyses.Select(a => (Plain(a.Model), $"{a.Kind} analysis"))], "models", "Figures of one are not comparable with those of another.");
+        Different(notes, [.. runs.Select(r => (r.Run.Data, Group(r.Set, r.Run)))], "data", "Their accuracies and losses measure different things.");
+        Different(notes, [.. runs.Where(r => r.Run.Data != null).Select(r => (r.Run.Pictures, Group(r.Set, r.Run)))], "numbers of pictures", "Runs with more pictures have an advantage, and accuracies were measured on different test pictures.");
         Recipes(notes, runs);
         Seeds(notes, input);
         foreach (var (set, run) in runs)
@@ -28,6 +28,12 @@ internal static class Comparability
 
     /// <summary>A run by a name that tells it from all others of a report.</summary>
     public static string Name(RunSet set, ReportRun run) => set.Compared ? $"{set.Title}, {run.Method}, seed {run.Seed}" : run.Method;
+
+    /// <summary>Rows of one comparison are alike in all that it fixes.</summary>
+    private static string Group(RunSet set, ReportRun run) => set.Compared ? $"comparison of {set.Title}" : run.Method;
+
+    /// <summary>Architecture, width and variant: runs and analyses write them a little differently, and classes are the data's.</summary>
+    internal static string? Plain(string? model) => model?.Split(", ")[0].Replace("(small images)", "small");
 
     private static void Different(List<string> notes, IReadOnlyList<(string? Value, string Name)> all, string what, string consequence)
     {

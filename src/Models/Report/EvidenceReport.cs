@@ -65,7 +65,7 @@ public sealed class EvidenceReport
         foreach (var (kind, heading, add) in s_analyses) AddAnalyses(page, kind, heading, add);
         AddRecipes(page);
         AddSources(page);
-        string[] models = [.. _input.Sets.SelectMany(s => s.Runs).Select(r => r.Model).Concat(_input.Analyses.Select(a => a.Model)).OfType<string>().Distinct()];
+        string[] models = [.. _input.Sets.SelectMany(s => s.Runs).Select(r => r.Model).Concat(_input.Analyses.Select(a => a.Model)).Select(Comparability.Plain).OfType<string>().Distinct()];
         string what = $"{Num.Count(Runs, "run")} and {Num.Count(Analyses, "analysis", "analyses")}{(models.Length == 0 ? "" : $" of {Num.List(models)}")}";
         return page.ToHtml("What the numbers show", what + ".");
     }

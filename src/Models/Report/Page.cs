@@ -91,7 +91,7 @@ internal sealed class Page(string title)
             }
             _body.Append("</tr>");
         }
-        _body.Put($"</tbody></table></div><button type=\"button\" class=\"csv\" style=\"margin-left:0\" data-name=\"{Num.Escape(FileName(name))}\">CSV</button></div>");
+        _body.Put($"</tbody></table></div><button type=\"button\" class=\"csv\" data-name=\"{Num.Escape(FileName(name))}\">CSV</button></div>");
         return this;
 
         static string Words(string t) => t.StartsWith(' ') ? " class=\"words\"" : "";
@@ -113,7 +113,7 @@ internal sealed class Page(string title)
         _body.Put($"<div class=\"figures {style}\">");
         foreach (var (caption, soft, chart) in drawn)
         {
-            _body.Put($"<figure><figcaption>{Num.Escape(caption)}{(soft == null ? "" : $" <span class=\"soft\">{Num.Escape(soft)}</span>")}");
+            _body.Put($"<figure><figcaption><span>{Num.Escape(caption)}{(soft == null ? "" : $" <i class=\"soft\">{Num.Escape(soft)}</i>")}</span>");
             _body.Put($"<button type=\"button\" class=\"csv\" title=\"Save the numbers of this figure\">CSV</button></figcaption>");
             _body.Append(chart!.Svg);
             if (!legend && chart.Legend.Length > 0) _body.Append("<div class=\"legend\">").Append(chart.Legend).Append("</div>");

@@ -23,7 +23,7 @@ internal sealed record Axis(IReadOnlyList<double> Ticks, double Low, double High
         double low = double.PositiveInfinity, high = double.NegativeInfinity;
         foreach (double v in values.Where(double.IsFinite)) (low, high) = (Math.Min(low, v), Math.Max(high, v));
         if (low > high) (low, high) = (0, 1);
-        return mayBeLogarithmic && low > 0 && high > 30 * low ? Decades(low, high) : whole ? Whole(low, high) : Round(low, high);
+        return mayBeLogarithmic && low > 0 && high > 10 * low ? Decades(low, high) : whole ? Whole(low, high) : Round(low, high);
     }
 
     /// <summary>Exactly from one value to the other, with round ticks between: for pictures that fill their frame.</summary>

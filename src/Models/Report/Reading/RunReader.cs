@@ -226,5 +226,5 @@ internal sealed class RunReader
         return sets;
     }
 
-    private static string SetTitle(IReadOnlyList<ReportRun> runs, string folder) => runs.Select(r => r.Model).FirstOrDefault(m => m != null) ?? System.IO.Path.GetFileName(folder);
+    private static string SetTitle(IReadOnlyList<ReportRun> runs, string folder) => runs.Select(r => r.Model).FirstOrDefault(m => m != null)?.Split(", ")[0] ?? System.IO.Path.GetFileName(folder);
 }

@@ -25,12 +25,12 @@ internal static class ResultSection
         string[] methods = [.. set.Methods];
         string? baseline = methods.FirstOrDefault(m => RowNames.Role(m) == RowNames.Baseline), control = methods.FirstOrDefault(m => RowNames.Role(m) == RowNames.Retrained);
         List<string> titles = ["row", "seeds", "top-1 %", "test loss"];
-        if (baseline != null) titles.Add($"points against {baseline}");
-        if (control != null) titles.Add($"points against {control}");
-        titles.AddRange(["parameters training", "deployed", "MACs/image training", "deployed", "step ms", "merge error"]);
+        if (baseline != null) titles.Add($"points − {baseline}");
+        if (control != null) titles.Add($"points − {control}");
+        titles.AddRange(["parameters training", "deployed", "million MACs training", "deployed", "step ms", "merge error"]);
         page.Table($"results {set.Title}", titles, [.. methods.Select(m => Row(set, m, baseline, control))]);
-        page.Text("Mean ± standard deviation over seeds where there are several; differences are taken inside each seed. Merge error: largest difference of a test picture's scores between the trained form and the merged file, relative to the largest score.", "small soft");
-        page.Figures("wide", [("Top-1 on the test pictures, every seed", baseline == null ? null : $"dashed: mean of {baseline}",
+        page.Text("Mean ± standard deviation over seeds where there are several; the columns with − are differences of top-1, taken inside each seed. Merge error: largest difference of a test picture's scores between the trained form and the merged file, relative to the largest score.", "small soft");
+        page.Figures("", [("Top-1 on the test pictures, every seed", baseline == null ? null : $"dashed: mean of {baseline}",
             DotChart.Draw($"accuracy {set.Title}", "top-1 accuracy, %", [.. methods.Select(m => (m, (IReadOnlyList<double>)[.. set.BySeed(m).OrderBy(r => r.Key).Select(r => 100 * r.Value.Accuracy)]))], baseline)),
             ("Time of a training step, every seed", baseline == null ? null : $"dashed: mean of {baseline}",
             DotChart.Draw($"step time {set.Title}", "training step, ms", [.. methods.Select(m => (m, (IReadOnlyList<double>)[.. set.BySeed(m).OrderBy(r => r.Key).Select(r => r.Value.Figures?.StepMs ?? double.NaN)]))], baseline))]);
@@ -47,9 +47,11 @@ internal static class ResultSection
         if (control != null) cells.Add(Against(control));
         var f = figures.FirstOrDefault();
         double[] errors = [.. figures.Where(x => x.MergeError != null).Select(x => x.MergeError!.Value)];
-        cells.AddRange([Cell.Of(f?.TrainParameters), Cell.Of(f?.DeployParameters), Cell.Of(f?.TrainMacs), Cell.Of(f?.DeployMacs),
+        cells.AddRange([Cell.Of(f?.TrainParameters), Cell.Of(f?.DeployParameters), Millions(f?.TrainMacs), Millions(f?.DeployMacs),
             Mean([.. figures.Where(x => x.StepMs != null).Select(x => x.StepMs!.Value)], "0.0"), errors.Length == 0 ? "" : errors.Max() == 0 ? new Cell("0", 0) : Cell.Of(errors.Max(), "0.0e0")]);
         return cells;
+
+        static Cell Millions(long? macs) => Cell.Of(macs / 1e6, "0.00");
 
         Cell Against(string other)
         {
