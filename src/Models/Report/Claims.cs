@@ -134,7 +134,7 @@ internal static class Claims
         }
         foreach (var group in AnalysesOf(input, "cost").GroupBy(a => a.Model))
         {
-            double[] more = [.. group.Select(CostShare).Where(double.IsFinite)];
+            double[] more = [.. group.DistinctBy(a => a.Subject ?? a.File).Select(CostShare).Where(double.IsFinite)];
             if (more.Length == 0) continue;
             found++;
             var memory = group.First().Results.Inner("memory");

@@ -71,10 +71,10 @@ public sealed class ChartTests
 
     [Theory]
     [InlineData(0, 1, "0.0 0.2 0.4 0.6 0.8 1.0")]
-    [InlineData(63.28, 74.65, "62 64 66 68 70 72 74 76")]
+    [InlineData(63.28, 74.65, "60 65 70 75")]
     [InlineData(-0.013, 0.021, "−0.02 −0.01 0.00 0.01 0.02 0.03")]
-    [InlineData(5, 5, "4.9 5.0 5.1")]
-    [InlineData(0, 3.2e7, "0 5e6 1e7 1.5e7 2e7 2.5e7 3e7 3.5e7")]
+    [InlineData(5, 5, "5.0 5.1")]
+    [InlineData(0, 3.2e7, "0 1e7 2e7 3e7 4e7")]
     public void TicksAreRound(double low, double high, string ticks)
     {
         var axis = Axis.For([low, high]);
@@ -115,7 +115,7 @@ public sealed class ChartTests
         double step = (viridis[^1] - viridis[0]) / (viridis.Length - 1);
         Assert.All(viridis.Zip(viridis.Skip(1)), p => Assert.InRange(p.Second - p.First, -0.2 * step, 2.4 * step));
         double[] diverging = [.. ColorScale.Diverging.Table.Take(ColorScale.Levels).Select(Lightness)];
-        Assert.Equal(127, Array.IndexOf(diverging, diverging.Max()), 1);
+        Assert.InRange(Array.IndexOf(diverging, diverging.Max()), 126, 128);
         Assert.All(Enumerable.Range(0, 127), i => Assert.InRange(diverging[i] - diverging[^(i + 1)], -9, 9));
         Assert.Equal(ColorScale.Missing, ColorScale.Index(double.NaN, 0, 1));
         Assert.Equal([0, 0, 127, 254, 254], new[] { -1.0, 0, 0.5, 1, 9 }.Select(v => (int)ColorScale.Index(v, 0, 1)));

@@ -72,7 +72,7 @@ public sealed class ClaimsTests : IDisposable
         string[] measured = ["Kernel channels become connected", "Kernel channels become less redundant", "The loss landscape becomes smoother", "The model becomes more robust to attacks", "Negligible cost while training"];
         Assert.All(measured, c => Assert.Equal("too small to tell", one.Single(o => o.Claim == c).Verdict));
         Assert.Contains("25.5 % (one trained model: its spread is not known)", one.Single(o => o.Claim == measured[0]).Sentence);
-        Assert.Contains("+100.7 %", one.Single(o => o.Claim == measured[1]).Sentence); // layers with a plain kernel: 0.201 / 0.1
+        Assert.Contains("+101 %", one.Single(o => o.Claim == measured[1]).Sentence); // layers with a plain kernel: 0.201 / 0.1
         Assert.Contains("−20.4 %", one.Single(o => o.Claim == measured[2]).Sentence);  // 3.98 / 5
 
         for (int s = 2; s <= 3; s++) ReportFixtures.Analyses(_folder.File($"seed{s}"), s);
@@ -86,10 +86,10 @@ public sealed class ClaimsTests : IDisposable
     [Fact]
     public void IntervalsAreStudents()
     {
-        // R: t.test(c(1, 2, 4, 7)) gives the interval −0.7152 to 7.7152.
+        // By hand: s = √7, t(0.975; 3) = 3.18245, half = t·s/√4.
         var i = Interval.Of([1, 2, 4, 7]);
         Assert.Equal(3.5, i.Mean);
-        Assert.Equal(4.2107, i.Half!.Value, 2);
+        Assert.Equal(3.18245 * Math.Sqrt(7) / 2, i.Half!.Value, 2);
         Assert.Null(Interval.Of([5]).Half);
         Assert.False(Interval.Of([5]).IsAbove(0));
         Assert.True(Interval.Of([1, 1, 1]).IsAbove(0)); // equal with every seed

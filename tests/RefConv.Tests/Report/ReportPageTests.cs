@@ -20,8 +20,7 @@ public sealed class ReportPageTests(ITestOutputHelper output) : IDisposable
         ReportFixtures.Analyses(_folder.File("study/analysis"));
         string hostile = ReportFixtures.Run(_folder.File("one <b>&\"x'<img src=x onerror=alert(1)>"));
         string html = EvidenceReport.Read([_folder.File("study"), hostile]).ToHtml();
-        Assert.DoesNotMatch(@"https?:|//[a-z]", Regex.Replace(html, "data:image/png;base64,[A-Za-z0-9+/=]*|<script>.*?</script>", "", RegexOptions.Singleline).Replace("refconv analyze", ""));
-        Assert.DoesNotContain("http", html);
+        Assert.DoesNotMatch(@"https?:|url\(|@import|<link[^>]*href=.(?!data:)", html);
 
         var result = Probe(html, """
             const marks=$('figure').map(f=>({name:dataOf(f).name,marks:$('svg.chart path.line,svg.chart path.dots,svg.chart circle,svg.chart image,svg.chart rect',f).length,rows:dataOf(f).rows.length}));
@@ -44,7 +43,7 @@ public sealed class ReportPageTests(ITestOutputHelper output) : IDisposable
         Assert.All(result.GetProperty("marks").EnumerateArray(), f => Assert.True(f.GetProperty("marks").GetInt32() > 0 && f.GetProperty("rows").GetInt32() > 0, f.ToString()));
         Assert.Equal(51, result.GetProperty("marks").GetArrayLength());
         double[] up = Doubles(result, "up"), down = Doubles(result, "down");
-        Assert.Equal(new[] { 65.166666, 70, 71.5, 73.166666 }, up.Select(v => Math.Round(v, 6, MidpointRounding.ToZero)));
+        Assert.Equal([65.1667, 70, 71.5, 73.1667], up.Select(v => Math.Round(v, 4)));
         Assert.Equal(up.Reverse(), down);
         Assert.Equal("descending", Text("aria"));
         Assert.Equal(["acb", "none", "refconv", "retrained"], result.GetProperty("byName").EnumerateArray().Select(e => e.GetString()));

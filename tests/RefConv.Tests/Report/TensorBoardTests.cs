@@ -70,7 +70,7 @@ public sealed class TensorBoardTests : DeviceTest
         string events = _folder.File("events");
         using var stop = new CancellationTokenSource();
         IReadOnlyList<EpochResult> history;
-        using (var model = Zoo.Create(new ModelSpec("mobilenet_v1") { Classes = 10, Width = 0.0625, SmallImages = true, ImageSize = 32 }, new Layers.Initializer(Cpu, 1)))
+        using (var model = Zoo.Create(new ModelSpec("mobilenet_v1") { Classes = 10, Width = 0.0625, SmallImages = true, ImageSize = 32 }, new RefConv.Layers.Initializer(Cpu, 1)))
         {
             var state = new RunState { Data = "shapes", Limit = 40, TestLimit = 10, Recipe = new Recipe { Epochs = 2, BatchSize = 10 } };
             using var trainer = new Trainer(model, data, state, run);

@@ -31,7 +31,8 @@ internal sealed class RunReader
 
     private void Path(string path)
     {
-        int before = _runs.Count + _analyses.Count + _faults.Count, seen = _seen.Count;
+        int before = _runs.Count + _analyses.Count + _faults.Count;
+        bool again = _seen.Contains(System.IO.Path.GetFullPath(path)); // given twice, or inside another one
         if (File.Exists(path))
         {
             if (System.IO.Path.GetFileName(path) is "run.json" or "row.json") Folder(path, System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!, null, 0);
@@ -39,7 +40,7 @@ internal sealed class RunReader
         }
         else if (Directory.Exists(path)) Folder(path, path, null, 0);
         else throw new FileNotFoundException($"There is no run '{path}'. Give folders that train, demo, compare, ablate or analyze made.");
-        if (_runs.Count + _analyses.Count + _faults.Count == before && _seen.Count == seen)
+        if (_runs.Count + _analyses.Count + _faults.Count == before && !again)
             throw new IOException($"'{path}' holds no run and no analysis. Give folders that train, demo, compare, ablate or analyze made.");
     }
 
