@@ -23,6 +23,9 @@ internal static class Num
         return size >= 1e6 || size < 1e-3 ? Text(value, "0.0##e0") : size >= 100 ? Text(value, "0.#") : size >= 1 ? Text(value, "0.##") : Text(value, "0.####");
     }
 
+    /// <summary>Three significant digits: for labels inside drawings.</summary>
+    public static string Brief(double value) => double.IsFinite(value) ? Short(double.Parse(value.ToString("G3", C), C)) : Short(value);
+
     /// <summary>A whole number with separators.</summary>
     public static string Whole(long value) => value.ToString("N0", C);
 

@@ -96,14 +96,14 @@ public sealed class ChartTests
     [Fact]
     public void PicturesComeBackFromTheDecoder()
     {
-        byte[] pixels = [.. Enumerable.Range(0, 7 * 5).Select(i => (byte)(i * 7))];
+        byte[] pixels = [.. Enumerable.Range(0, 7 * 5).Select(i => (byte)(i * 7)).SkipLast(1), ColorScale.Missing];
         var png = PngWriter.Encode(7, 5, pixels, ColorScale.Viridis.Table, ColorScale.Missing);
         var image = RefConv.Models.Imaging.ImageFile.Decoder.Decode(png);
-        Assert.Equal((7, 5, 3), (image.Width, image.Height, image.Channels));
+        Assert.Equal((7, 5, 4), (image.Width, image.Height, image.Channels));
         for (int i = 0; i < pixels.Length; i++)
         {
             var (r, g, b) = ColorScale.Viridis.Table[pixels[i]];
-            Assert.Equal([r, g, b], image.Pixels.Skip(3 * i).Take(3));
+            Assert.Equal([r, g, b, pixels[i] == ColorScale.Missing ? (byte)0 : (byte)255], image.Pixels.Skip(4 * i).Take(4));
         }
     }
 

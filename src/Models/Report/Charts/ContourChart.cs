@@ -119,7 +119,7 @@ internal static class ContourChart
         // A label on the line, away from the border and not under each other: a different place on each level.
         var (lx, ly) = longest.Points[(int)(longest.Points.Count * (0.2 + (0.6 * Math.Abs(Math.Sin(1 + (9 * levels.Share(level)))))))];
         if (X(lx) < Left + 18 || X(lx) > Left + Side - 18 || Y(ly) < Top + 10 || Y(ly) > Top + Side - 10) return;
-        svg.Put($"<text class=\"iso {ink}\" x=\"{Num.Px(X(lx))}\" y=\"{Num.Px(Y(ly) + 3)}\" text-anchor=\"middle\">{Num.Short(level)}</text>");
+        svg.Put($"<text class=\"iso {ink}\" x=\"{Num.Px(X(lx))}\" y=\"{Num.Px(Y(ly) + 3)}\" text-anchor=\"middle\">{Num.Brief(level)}</text>");
     }
 
     /// <summary>Where the trained weights are, and how training came there.</summary>
