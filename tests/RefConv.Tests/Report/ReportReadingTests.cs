@@ -25,7 +25,7 @@ public sealed class ReportReadingTests : IDisposable
         Assert.Equal(whole.History.Take(5), part.History.Take(5));
         Assert.Equal(5, part.History.Count);
         Assert.Contains(part.Faults, f => f.Contains("is cut off"));
-        Assert.Contains(part.Faults, f => f.Contains("stopped after 5 of 8 epochs, so its last figures are no result"));
+        Assert.Contains(part.Faults, f => f.Contains("5 of 8 epochs are done, so its last figures are no result"));
         var notes = EvidenceReport.Read([run]).Notes;
         Assert.Contains(notes, n => n.StartsWith("run: its log run.json is cut off", StringComparison.Ordinal));
     }
@@ -95,7 +95,7 @@ public sealed class ReportReadingTests : IDisposable
         File.WriteAllText(_folder.File("a/seed2/none/run.json"), ReportFixtures.State("none", 8, 2, 0.5).ToJsonString().Replace("\"epochs\":8", "\"epochs\":12"));
         var report = EvidenceReport.Read([_folder.File("a")]);
         Assert.Contains(report.Notes, n => n.Contains("refconv, seed 2 failed: the loss is <no> number"));
-        Assert.Contains(report.Notes, n => n.Contains("none, seed 2: it stopped after 8 of 12 epochs"));
+        Assert.Contains(report.Notes, n => n.Contains("none, seed 2: 8 of 12 epochs are done"));
         Assert.Contains("+10.0 points (one seed", report.Claims.Single(c => c.Claim == "Better than the plain model").Sentence);
         Assert.Contains("the loss is &lt;no&gt; number", report.ToHtml());
     }

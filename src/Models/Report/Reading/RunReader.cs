@@ -119,7 +119,7 @@ internal sealed class RunReader
         long? epochs = recipe.Whole("epochs");
         bool finished = row != null || epochs == null || history.Length >= epochs || StoppedEarly(recipe, history);
         if (history.Length == 0 && failed == null) faults.Add(row == null && state == null ? "its log is missing" : "it has no finished epoch yet");
-        else if (!finished) faults.Add($"it stopped after {history.Length} of {epochs} epochs, so its last figures are no result");
+        else if (!finished) faults.Add($"{history.Length} of {epochs} epochs are done, so its last figures are no result");
         var gap = history.Where(e => double.IsNaN(e.Accuracy) && double.IsNaN(e.Psnr) || double.IsNaN(e.TrainLoss)).ToArray();
         if (gap.Length > 0) faults.Add($"{Num.Count(gap.Length, "epoch")} of its log {(gap.Length == 1 ? "has a value" : "have values")} missing or not finite: curves have gaps there");
         var (model, form) = CheckpointModel(folder);
