@@ -130,6 +130,17 @@ ablation: another baseline in the same folder|src/Models/Train/AblationSetup.cs|
 ablation: another recipe of a row, the set-up deleted|src/Models/Train/TrainingTable.cs|s/is var there \&\& there != row.Recipe with { Seed = seed })/is var there \&\& there.Epochs < 0)/
 ablation: t with the wrong root|src/Models/Analysis/PairedDifference.cs|s/Math.Sqrt(n));/Math.Sqrt(n - 1));/
 ablation: a deviation of one seed|src/Models/Analysis/PairedDifference.cs|/if (n == 1) return/d
+event files: the check sum turned the other way|src/Models/Train/TensorBoard/EventFile.cs|s/RotateRight(~crc, 15)/RotateLeft(~crc, 15)/
+event files: no mark of where a file begins|src/Models/Train/TensorBoard/EventFile.cs|s/Bytes(7, Varint(1, SessionStart))/Bytes(7, [])/
+report: a saddle cut the other way|src/Models/Report/Charts/MarchingSquares.cs|s/case 5 when middle: case 10 when !middle/case 5 when !middle: case 10 when middle/
+report: intervals without √n|src/Models/Report/Interval.cs|s/ \* s \/ Math.Sqrt(values.Count)/ * s/
+report: one seed suffices|src/Models/Report/Interval.cs|s/Half is { } h \&\& Mean - h > threshold/Mean - (Half ?? 0) > threshold/
+report: differences that are not paired|src/Models/Report/Claims.cs|s/theirs\[seed\].Accuracy)/theirs.Values.Average(r => r.Accuracy))/
+report: half an epoch of a cut log counts|src/Models/Report/Reading/ReportRun.cs|s/public bool IsEmpty => .*/public bool IsEmpty => false;/
+report: a tag in a run's name|src/Models/Report/Num.cs|s/.Replace("<", "&lt;")//
+report: tables sort one way only|src/Models/Report/PageScript.cs|s/return up?order(a,b):order(b,a)/return order(a,b)/
+report: the first row is missing in CSV|src/Models/Report/PageScript.cs|s/csv(d.head,d.rows)/csv(d.head,d.rows.slice(1))/
+report: rows and columns swapped under the pointer|src/Models/Report/PageScript.cs|s/short(d.rows\[i\]\[j+1\])}};/short(d.rows[j][i+1])}};/
 ROWS
 )
 survived=0
@@ -142,7 +153,7 @@ while IFS='|' read -r what file command; do
   elif ! dotnet build tests/RefConv.Tests -c Release -v quiet --nologo >build.log 2>&1; then
     verdict="does not compile"
   elif dotnet test tests/RefConv.Tests -c Release --no-build --nologo \
-      --filter "FullyQualifiedName~KernelConformance|FullyQualifiedName~Tests.Engine|FullyQualifiedName~Tests.Layers|FullyQualifiedName~Tests.Methods|FullyQualifiedName~Tests.Analysis|FullyQualifiedName~Tests.Models.AblationTests|FullyQualifiedName~TrainingHelpersTests" >test.log 2>&1; then
+      --filter "FullyQualifiedName~KernelConformance|FullyQualifiedName~Tests.Engine|FullyQualifiedName~Tests.Layers|FullyQualifiedName~Tests.Methods|FullyQualifiedName~Tests.Analysis|FullyQualifiedName~Tests.Models.AblationTests|FullyQualifiedName~TrainingHelpersTests|FullyQualifiedName~Tests.Report" >test.log 2>&1; then
     verdict="SURVIVED"
     survived=$((survived + 1))
   else

@@ -143,6 +143,8 @@ internal static class Options
 
     public static Option<string?> Out(string what) => new("--out") { Description = what, HelpName = "PATH" };
 
+    public static Option<string?> TensorBoard() => new("--tensorboard") { Description = "Write event files for TensorBoard into this folder: loss, accuracy, learning rate. Default: none.", HelpName = "DIR" };
+
     public static Option<int> MapK() => Integer("--map-k", 3, "Size of the refocusing kernel: odd.");
 
     public static Option<string> RefocusInitialisation() => new("--init")

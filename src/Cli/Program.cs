@@ -42,7 +42,7 @@ internal static class Program
             DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), LearningRateCommand.Create(cancellation), RefocusCommand.Create(cancellation),
             CompareCommand.Create(cancellation), AblateCommand.Create(cancellation),
             MergeCommand.Create(), ConvertCommand.Create(), ExportCommand.Create(), EvalCommand.Create(cancellation), PredictCommand.Create(cancellation),
-            SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
+            ReportCommand.Create(), SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {
             root.Add(command);
         }

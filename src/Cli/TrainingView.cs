@@ -25,10 +25,12 @@ internal sealed class TrainingView(Output output, string title, Func<string> aft
     /// <param name="stopAfter">Epochs after which to stop; null for the recipe's end.</param>
     /// <param name="cancellation">Stops between steps.</param>
     /// <param name="afterTime">What to say after the time that is left: what else there is to do.</param>
-    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation, Func<string>? afterTime = null)
+    /// <param name="tensorBoard">Folder for event files; null for none.</param>
+    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation, Func<string>? afterTime = null, string? tensorBoard = null)
     {
         var view = new TrainingView(output, title, afterTime ?? (() => ""));
-        trainer.Observer = view;
+        using var events = tensorBoard == null ? null : new TensorBoardObserver(tensorBoard, trainer.State, trainer.StepsPerEpoch, view);
+        trainer.Observer = events ?? (ITrainingObserver)view;
         if (!output.IsLive) return trainer.Run(stopAfter, cancellation);
         return AnsiConsole.Progress().AutoClear(true).HideCompleted(false)
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())

@@ -66,7 +66,7 @@ public static class ModelFile
     internal const string TrainingPrefix = "optimizer.";
 
     internal const string OptimizerPrefix = TrainingPrefix + "velocity.";
-    private const string MetadataKey = "refconv.model";
+    internal const string MetadataKey = "refconv.model";
 
     /// <summary>Weights of a model that takes no memory to speak of.</summary>
     private const long SmallModel = 1 << 20;

@@ -23,11 +23,11 @@ internal static class RefocusCommand
         Option<bool> randomBase = new("--random-base") { Description = "Ablation: start from a random basis." };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs are done; go on later with train --resume.", HelpName = "EPOCHS" };
         Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
-        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N.");
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N."), tensorBoard = Options.TensorBoard();
         Option<string?> recipeFile = RecipeOptions.File();
         foreach (var option in (ReadOnlySpan<Option>)[from, recipeFile, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, threads, device, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, threads, device, outFolder, tensorBoard, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -61,7 +61,7 @@ internal static class RefocusCommand
                 Data = pictures, Limit = trainLimit, TestLimit = otherLimit, Recipe = settings,
             };
             reading.Tell(output);
-            return TrainingRun.Start(output, refocused, source, state, used, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+            return TrainingRun.Start(output, refocused, source, state, used, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
         });
         return command;
     }

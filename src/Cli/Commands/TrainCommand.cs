@@ -25,12 +25,12 @@ internal static class TrainCommand
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
         Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
-        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N.");
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N."), tensorBoard = Options.TensorBoard();
         Option<string?> recipeFile = RecipeOptions.File(), saveRecipe = new("--save-recipe") { Description = "Write the recipe of this run to a file, too. Default: recipe.json in the folder of the run.", HelpName = "FILE" };
         foreach (var option in (ReadOnlySpan<Option>)[recipeFile, saveRecipe, data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var superResolution = new SuperResolutionOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, resume, threads, device, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, resume, threads, device, outFolder, tensorBoard, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -40,23 +40,24 @@ internal static class TrainCommand
             if (parsed.GetValue(resume) is { } run)
             {
                 // What the run has fixed cannot be given again: ignoring it would let one believe that it counts.
-                Option[] free = [stopAfter, resume, threads, device, json];
+                Option[] free = [stopAfter, resume, threads, device, tensorBoard, json];
                 if (command.Options.FirstOrDefault(o => !free.Contains(o) && parsed.GetResult(o) is { Implicit: false }) is { } given)
                     throw new ArgumentException($"{given.Name} cannot be given with --resume: recipe, data and folder are those of the run.");
                 var folder = new RunFolder(run);
                 if (folder.ReadKind() == SuperResolutionState.RunKind)
                 {
+                    if (parsed.GetValue(tensorBoard) != null) throw new ArgumentException("--tensorboard is for classifiers, and this is a super-resolution run. Leave it out.");
                     using var enlarger = SuperResolutionTrainer.Resume(folder, where);
                     if (enlarger.State.IsFinished) output.Line($"The run in {run} is finished already ({enlarger.State.Epoch} epochs).");
                     return SuperResolutionRun.Go(output, enlarger, folder, parsed.GetValue(stopAfter), cancellation);
                 }
                 using var trainer = Trainer.Resume(folder, where);
                 if (trainer.State.IsFinished) output.Line($"The run in {run} is finished already ({trainer.State.Epoch} epochs).");
-                return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation);
+                return TrainingRun.Go(output, trainer, folder, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, recipeFile, saveRecipe, testLimit, from, imageSize, keepEpochs];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, recipeFile, saveRecipe, testLimit, from, imageSize, keepEpochs, tensorBoard];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
                 if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
@@ -87,10 +88,10 @@ internal static class TrainCommand
             }
             using var begun = initial == null ? Begin() : null;
             var net = initial ?? begun!;
-            if (how == null) return TrainingRun.Start(output, net, source, state, used, path, parsed.GetValue(stopAfter), cancellation);
+            if (how == null) return TrainingRun.Start(output, net, source, state, used, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
             if (net.Forms.Count > 0) throw new ArgumentException($"{start} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
             using var expanded = net.Expand(how, policy, used.Recipe.Seed);
-            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, used, path, parsed.GetValue(stopAfter), cancellation);
+            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, used, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
 
             // What the command line and the recipe file say together: a recipe file again.
             RecipeFile ReadRun(RecipeReading reading)
@@ -160,7 +161,7 @@ internal static class TrainingRun
         if (stopAfter is < 1) throw new ArgumentException($"--stop-after must be at least 1 epoch; it is {stopAfter}.");
     }
 
-    public static int Start(Output output, Model model, DataSource data, RunState state, RecipeFile recipe, string? path, int? stopAfter, CancellationToken cancellation)
+    public static int Start(Output output, Model model, DataSource data, RunState state, RecipeFile recipe, string? path, int? stopAfter, CancellationToken cancellation, string? tensorBoard = null)
     {
         path ??= Options.NewFolder(state.Kind);
         var folder = new RunFolder(path);
@@ -168,12 +169,12 @@ internal static class TrainingRun
         folder.Create();
         recipe.Save(folder.RecipeFile);
         output.Line($"{model.Spec}{string.Concat(model.Forms.Select(f => $", {f}"))}, {model.ParameterCount():N0} parameters; {data.Train}; {model.Device.Name}, {model.Device.Description}");
-        return Go(output, trainer, folder, stopAfter, cancellation);
+        return Go(output, trainer, folder, stopAfter, cancellation, tensorBoard);
     }
 
-    public static int Go(Output output, Trainer trainer, RunFolder folder, int? stopAfter, CancellationToken cancellation)
+    public static int Go(Output output, Trainer trainer, RunFolder folder, int? stopAfter, CancellationToken cancellation, string? tensorBoard = null)
     {
-        bool finished = TrainingView.Run(output, trainer.State.Kind, trainer, stopAfter, cancellation);
+        bool finished = TrainingView.Run(output, trainer.State.Kind, trainer, stopAfter, cancellation, tensorBoard: tensorBoard);
         var state = trainer.State;
         var last = state.History.LastOrDefault();
         if (!finished)

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using RefConv.IO;
 using RefConv.Models.Analysis;
+using RefConv.Models.Report.Charts;
 using RefConv.Models.Train;
 
 namespace RefConv.Models.Report;
@@ -109,19 +110,16 @@ public sealed record AblationReport(Ablation Ablation, IReadOnlyList<(ModelSpec 
     /// <summary>The page: one self-contained HTML file.</summary>
     public string ToHtml()
     {
-        var html = new StringBuilder(Page.Head("RefConv: ablation"));
-        html.Append("<h1>RefConv taken apart</h1>").Append(C, $"<p class=\"lead\">{SvgChart.Escape(Lead)}</p>");
+        var page = new Page("RefConv: ablation");
         foreach (var (model, rows) in Results)
         {
-            html.Append(C, $"<h2>{SvgChart.Escape(model.ToString())}</h2>").Append(Page.Table(Titles, Table(rows)));
-            var shown = AblationSummary.Of(rows).Where(s => s.Good.Count > 0).Select(s => (s.Row.Name, (IReadOnlyList<double>)[.. s.Good.Select(r => r.Accuracy)])).ToArray();
-            html.Append("<figure>").Append(SvgChart.Dots(shown, "top-1, every seed", "0.0%")).Append("</figure>");
+            page.Section(model.ToString()).Table(model.Architecture, Titles, Table(rows));
+            var shown = AblationSummary.Of(rows).Where(s => s.Good.Count > 0).Select(s => (s.Row.Name, (IReadOnlyList<double>)[.. s.Good.Select(r => 100 * r.Accuracy)])).ToArray();
+            page.Figures("", [("Every seed", "dashed: mean of retrain", DotChart.Draw($"{model.Architecture} top-1", "top-1 accuracy, %", shown, AblationTable.Retrain))]);
         }
-        html.Append("<h2>Rows</h2><ul>");
-        foreach (var row in Rows) html.Append(C, $"<li><b>{row.Name}</b>: {SvgChart.Escape(row.About)}</li>");
-        html.Append("</ul><h2>How to read it</h2><ul>");
-        foreach (string note in Notes) html.Append("<li>").Append(SvgChart.Escape(note)).Append("</li>");
-        return html.Append("</ul>").Append(Page.Foot).ToString();
+        page.Section("Rows").List([.. Rows.Select(r => $"{r.Name}: {r.About}")]);
+        page.Section("How to read it").List([.. Notes]);
+        return page.ToHtml("RefConv taken apart", Lead);
     }
 
     /// <summary>A difference of shares, in points.</summary>

@@ -36,6 +36,9 @@ public sealed record RunState
     /// <summary>The recipe.</summary>
     public required Recipe Recipe { get; init; }
 
+    /// <summary>Where it was last trained; null in runs of earlier versions.</summary>
+    public string? Environment { get; init; }
+
     /// <summary>Finished epochs.</summary>
     public int Epoch { get; init; }
 

@@ -14,7 +14,14 @@ namespace RefConv.Models.Train;
 /// <param name="Accuracy">Training accuracy of the epoch so far.</param>
 /// <param name="LearningRate">Of the last step.</param>
 /// <param name="BatchSize">Pictures a step.</param>
-public readonly record struct TrainingProgress(int Epoch, int Epochs, int Step, int Steps, double Loss, double Accuracy, double LearningRate, int BatchSize);
+public readonly record struct TrainingProgress(int Epoch, int Epochs, int Step, int Steps, double Loss, double Accuracy, double LearningRate, int BatchSize)
+{
+    /// <summary>Loss of the last step alone.</summary>
+    public double StepLoss { get; init; }
+
+    /// <summary>Share of its pictures classified right.</summary>
+    public double StepAccuracy { get; init; }
+}
 
 /// <summary>Looks on while a <see cref="Trainer"/> works.</summary>
 public interface ITrainingObserver
@@ -56,7 +63,8 @@ public sealed class Trainer : IDisposable
         var recipe = state.Recipe;
         recipe.Validate();
         Evaluator.CheckFits(model, data.Train);
-        (Model, _data, State, _folder) = (model, data, state, folder);
+        (Model, _data, _folder) = (model, data, folder);
+        State = state with { Environment = $"{model.Device.Name}, {model.Device.Description}" };
         _info = DataInfo.Of(data.Train);
         _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, Augmentation.Of(recipe));
         _schedule = recipe.MakeSchedule(_loader.BatchesPerEpoch);
@@ -83,6 +91,9 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Where the run stands.</summary>
     public RunState State { get; private set; }
+
+    /// <summary>Steps of an epoch.</summary>
+    public int StepsPerEpoch => _loader.BatchesPerEpoch;
 
     /// <summary>Told about every step and epoch.</summary>
     public ITrainingObserver? Observer { get; set; }
@@ -151,7 +162,11 @@ public sealed class Trainer : IDisposable
             var (loss, correct) = Step(batch, step, now);
             State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
             Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
-                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize));
+                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize)
+            {
+                StepLoss = loss,
+                StepAccuracy = correct / (double)batch.Count,
+            });
         }
         CheckFinite();
         double rate = _schedule.At((State.Epoch * (long)steps) + steps - 1);

@@ -42,7 +42,7 @@ public sealed class CompareTests : IDisposable
         Assert.Equal(trained, Weight(_folder.File("runs/seed1/none/last.safetensors"), "model.1.0.weight"));
         Assert.Equal(trained, Weight(_folder.File("runs/seed1/refconv/last.safetensors"), "model.1.0.weight")); // the frozen basis
         string page = File.ReadAllText(_folder.File("runs/report.html"));
-        Assert.Equal(6, page.Split("<circle").Length - 1); // three rows in two charts
+        Assert.Equal(6, page.Split("<circle").Length - 1); // three rows in two charts of dots
         Assert.Contains("| refconv |", File.ReadAllText(_folder.File("runs/comparison.md")));
         Fails(1, "comparison of something else", [.. Options, "--lr", "0.2"]);
     }
