@@ -32,17 +32,7 @@ internal static class Options
 
     public static Option<int?> TestLimit() => new("--test-limit") { Description = "Use at most so many test images. Default: all.", HelpName = "IMAGES" };
 
-    public static Option<int> Epochs(int fallback) => Integer("--epochs", fallback, "Passes over the training images.");
-
     public static Option<int> Batch(int fallback = 128) => Integer("--batch", fallback, "Images a step.");
-
-    public static Option<double> LearningRate(double fallback = 0.1) => Number("--lr", fallback, "Learning rate after the warm-up.");
-
-    public static Option<double> Warmup() => Number("--warmup", 1, "Epochs of linear warm-up.");
-
-    public static Option<double> WeightDecay() => Number("--weight-decay", 4e-5, "Weight decay, of all trained parameters.");
-
-    public static Option<double> LabelSmoothing() => Number("--label-smoothing", 0, "Share of each target spread over all classes.");
 
     public static Option<ulong> Seed() => new("--seed")
     {
@@ -71,22 +61,31 @@ internal static class Options
         HelpName = "NAME=VALUE",
     };
 
-    /// <summary>The method of <see cref="Method"/> with the options of <see cref="MethodOptions"/>; null for none.</summary>
-    public static IReparameterization? ReadMethod(string name, string[]? settings)
+    /// <summary>The method of <see cref="Method"/> with the options of <see cref="MethodOptions"/>, over those of a recipe file; null for none.</summary>
+    public static IReparameterization? ReadMethod(string name, string[]? settings, JsonObject? fromFile = null)
     {
         settings ??= [];
         if (name == "none")
             return settings.Length == 0 ? null : throw new ArgumentException("--set sets an option of a method, and the method is none. Give one with --method.");
         if (!Reparameterizations.Names.Contains(name))
             throw new ArgumentException($"There is no method '{name}'.{Suggest.Offer(name, [.. Reparameterizations.Names, "none"])} Known are {string.Join(", ", Reparameterizations.Names)}, none.");
-        return Reparameterizations.Create(name, ReadMethodOptions(name, settings));
+        var options = fromFile?.DeepClone().AsObject() ?? [];
+        if (options.FirstOrDefault(o => !OptionsOf(name).ContainsKey(o.Key)) is { Key: { } unknown })
+            throw new ArgumentException($"The recipe sets '{unknown}': {name} has no such option.{Suggest.Offer(unknown, OptionsOf(name).Keys)}");
+        foreach (var (key, value) in ReadMethodOptions(name, settings)) options[key] = value?.DeepClone();
+        return Reparameterizations.Create(name, options);
+    }
+
+    private static Dictionary<string, JsonNode?> OptionsOf(string name)
+    {
+        var method = Reparameterizations.Create(name);
+        return method.Options.Where(o => !method.StateNames.Contains(o.Key)).ToDictionary();
     }
 
     /// <summary>What --set says of a method: NAME=VALUE each.</summary>
     public static JsonObject ReadMethodOptions(string name, IEnumerable<string> settings)
     {
-        var method = Reparameterizations.Create(name);
-        var defaults = method.Options.Where(o => !method.StateNames.Contains(o.Key)).ToDictionary();
+        var defaults = OptionsOf(name);
         var options = new JsonObject();
         foreach (string setting in settings)
         {
@@ -116,6 +115,8 @@ internal static class Options
         HelpName = "LAYERS",
     };
 
+    public static Option<bool> KeepEpochs() => new("--keep-epochs") { Description = "Keep the weights of every epoch (epoch-NNN.safetensors): the path of training, for `analyze landscape --path`." };
+
     /// <summary>The policy that <see cref="Layers"/> names; null for the method's own.</summary>
     public static LayerPolicy? ReadLayers(string? text) => text switch
     {
@@ -132,6 +133,8 @@ internal static class Options
     public static Option<bool> Json() => new("--json") { Description = "Print JSON lines for machines instead of text; the last line is the result." };
 
     public static Option<string?> Out(string what) => new("--out") { Description = what, HelpName = "PATH" };
+
+    public static Option<string?> TensorBoard() => new("--tensorboard") { Description = "Write event files for TensorBoard into this folder: loss, accuracy, learning rate. Default: none.", HelpName = "DIR" };
 
     public static Option<int> MapK() => Integer("--map-k", 3, "Size of the refocusing kernel: odd.");
 
@@ -157,7 +160,7 @@ internal static class Options
     public static ModelSpec SpecFor(string architecture, double width, int classes, int pixels) =>
         new(architecture) { Classes = classes, Width = width, ImageSize = pixels, SmallImages = pixels <= 64 };
 
-    public static Option<int> Integer(string name, int fallback, string description) => new(name)
+    internal static Option<int> Integer(string name, int fallback, string description) => new(name)
     {
         Description = description,
         DefaultValueFactory = _ => fallback,
@@ -170,7 +173,7 @@ internal static class Options
         },
     };
 
-    private static Option<double> Number(string name, double fallback, string description) => new(name)
+    internal static Option<double> Number(string name, double fallback, string description) => new(name)
     {
         Description = description,
         DefaultValueFactory = _ => fallback,
@@ -181,57 +184,5 @@ internal static class Options
             result.AddError($"{name} takes a number, not '{result.Tokens[0].Value}'.");
             return 0;
         },
-    };
-}
-
-/// <summary>Options of everything that trains, and the recipe they make.</summary>
-internal sealed class RecipeOptions
-{
-    private readonly Option<int> _epochs, _batch;
-    private readonly Option<double> _rate, _warmup = Options.Warmup(), _decay = Options.WeightDecay(), _smoothing = Options.LabelSmoothing();
-    private readonly Option<ulong> _seed = Options.Seed();
-    private readonly Option<bool> _flip = new("--no-flip") { Description = "Do not mirror images (digits, shoes)." };
-    private readonly Option<bool> _saveMemory = new("--save-memory") { Description = "Keep less for the backward pass: little more than half the memory, 5 to 10 % more time, the same result." };
-    private readonly Option<int> _crop = new("--crop-padding") { Description = "Pixels around an image before a random crop.", DefaultValueFactory = _ => 4, HelpName = "PIXELS" };
-
-    public RecipeOptions(Command command, int epochs, int batch = 128, double rate = 0.1)
-    {
-        (_epochs, _batch, _rate) = (Options.Epochs(epochs), Options.Batch(batch), Options.LearningRate(rate));
-        foreach (var option in (ReadOnlySpan<Option>)[_epochs, _batch, _rate, _warmup, _decay, _smoothing, _crop, _flip, _saveMemory, _seed]) command.Add(option);
-    }
-
-    /// <summary>Options that a super-resolution run does not know.</summary>
-    public IReadOnlyList<Option> ClassifierOnly => [_warmup, _decay, _smoothing, _crop, _flip, _saveMemory];
-
-    /// <summary>What was given of the recipe for super-resolution; the rest is SESR's.</summary>
-    public SuperResolutionRecipe ReadSuperResolution(ParseResult parsed, int scale, int? patch, int? patches)
-    {
-        var defaults = new SuperResolutionRecipe();
-        return defaults with
-        {
-            Epochs = Given(_epochs, defaults.Epochs),
-            BatchSize = Given(_batch, defaults.BatchSize),
-            LearningRate = Given(_rate, defaults.LearningRate),
-            PatchSize = patch ?? (scale == 2 ? 64 : 50),
-            PatchesPerImage = patches ?? defaults.PatchesPerImage,
-            Seed = parsed.GetValue(_seed),
-        };
-
-        T Given<T>(Option<T> option, T fallback) => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option)! : fallback;
-    }
-
-    public Recipe Read(ParseResult parsed) => new()
-    {
-        Epochs = parsed.GetValue(_epochs),
-        BatchSize = parsed.GetValue(_batch),
-        LearningRate = parsed.GetValue(_rate),
-        WarmupEpochs = Math.Min(parsed.GetValue(_warmup), Math.Max(0, parsed.GetValue(_epochs))),
-        WeightDecay = parsed.GetValue(_decay),
-        NormWeightDecay = parsed.GetValue(_decay),
-        LabelSmoothing = parsed.GetValue(_smoothing),
-        CropPadding = parsed.GetValue(_crop),
-        HorizontalFlip = !parsed.GetValue(_flip),
-        SaveMemory = parsed.GetValue(_saveMemory),
-        Seed = parsed.GetValue(_seed),
     };
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Runtime.InteropServices;
 using RefConv.Cli.Commands;
 using RefConv.Kernels;
 using RefConv.Layers;
@@ -17,15 +18,19 @@ internal static class Program
     {
         using var stop = new CancellationTokenSource();
         Console.OutputEncoding = System.Text.Encoding.UTF8;
-        Console.CancelKeyPress += (_, e) =>
-        {
-            // The first Ctrl-C asks for an orderly end (the checkpoint is written); the second one ends the process.
-            if (stop.IsCancellationRequested) return;
-            e.Cancel = true;
-            Console.Error.WriteLine("Stopping after this step and saving (Ctrl-C again to end at once) …");
-            stop.Cancel();
-        };
+        Console.CancelKeyPress += (_, e) => e.Cancel = EndOrderly("Ctrl-C again to end at once");
+        // What runs in the background is stopped by kill, which sends this one; the shell has told such a process to ignore Ctrl-C.
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, e => e.Cancel = EndOrderly("once more to end at once"));
         return Run(args, stop.Token);
+
+        // The first signal asks for an orderly end (the checkpoint is written); the second one ends the process.
+        bool EndOrderly(string hint)
+        {
+            if (stop.IsCancellationRequested) return false;
+            Console.Error.WriteLine($"Stopping after this step and saving ({hint}) …");
+            stop.Cancel();
+            return true;
+        }
     }
 
     /// <summary>Runs one command line; everything that can go wrong with it ends in one sentence on standard error.</summary>
@@ -35,9 +40,10 @@ internal static class Program
             "RefConv: train a ConvNet, refocus its kernels (arXiv 2310.10563), merge them back into the plain model.\n" +
             "Start with `refconv demo`: it needs no data and takes about two minutes.");
         foreach (var command in (ReadOnlySpan<Command>)[
-            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), RefocusCommand.Create(cancellation), CompareCommand.Create(cancellation),
+            DemoCommand.Create(cancellation), TrainCommand.Create(cancellation), LearningRateCommand.Create(cancellation), RefocusCommand.Create(cancellation),
+            CompareCommand.Create(cancellation), AblateCommand.Create(cancellation),
             MergeCommand.Create(), ConvertCommand.Create(), ExportCommand.Create(), EvalCommand.Create(cancellation), PredictCommand.Create(cancellation),
-            SummaryCommand.Create(), BenchCommand.Create(cancellation), DevicesCommand.Create()])
+            ReportCommand.Create(), SummaryCommand.Create(), AnalyzeCommand.Create(cancellation), BenchCommand.Create(cancellation), DevicesCommand.Create()])
         {
             root.Add(command);
         }

@@ -9,7 +9,7 @@ namespace RefConv.Cli;
 /// Shows a training run: a bar with rate and time left on a terminal, one plain line every ten seconds otherwise, JSON lines for machines;
 /// one line an epoch in any case.
 /// </summary>
-internal sealed class TrainingView(Output output, string title) : ITrainingObserver
+internal sealed class TrainingView(Output output, string title, Func<string> afterTime) : ITrainingObserver
 {
     private const double PlainInterval = 10, RateWindow = 5;
     private readonly long _started = Stopwatch.GetTimestamp();
@@ -19,10 +19,18 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
     private ProgressTask? _task;
 
     /// <summary>Runs the trainer under this display.</summary>
-    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation)
+    /// <param name="output">Where to.</param>
+    /// <param name="title">What is trained.</param>
+    /// <param name="trainer">Who trains it.</param>
+    /// <param name="stopAfter">Epochs after which to stop; null for the recipe's end.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <param name="afterTime">What to say after the time that is left: what else there is to do.</param>
+    /// <param name="tensorBoard">Folder for event files; null for none.</param>
+    public static bool Run(Output output, string title, Trainer trainer, int? stopAfter, CancellationToken cancellation, Func<string>? afterTime = null, string? tensorBoard = null)
     {
-        var view = new TrainingView(output, title);
-        trainer.Observer = view;
+        var view = new TrainingView(output, title, afterTime ?? (() => ""));
+        using var events = tensorBoard == null ? null : new TensorBoardObserver(tensorBoard, trainer.State, trainer.StepsPerEpoch, view);
+        trainer.Observer = events ?? (ITrainingObserver)view;
         if (!output.IsLive) return trainer.Run(stopAfter, cancellation);
         return AnsiConsole.Progress().AutoClear(true).HideCompleted(false)
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn())
@@ -40,7 +48,7 @@ internal sealed class TrainingView(Output output, string title) : ITrainingObser
         double elapsed = Stopwatch.GetElapsedTime(_started).TotalSeconds;
         double rate = RecentRate(elapsed);
         double left = (((p.Epochs - p.Epoch) * (double)p.Steps) + p.Steps - p.Step) / rate;
-        string now = $"{title}: epoch {p.Epoch}/{p.Epochs}, loss {Output.Text(p.Loss, "0.000")}, {Output.Text(rate * p.BatchSize, "0")} images/s, {Output.Duration(left)} left";
+        string now = $"{title}: epoch {p.Epoch}/{p.Epochs}, loss {Output.Text(p.Loss, "0.000")}, {Output.Text(rate * p.BatchSize, "0")} images/s, {Output.Duration(left)} left{afterTime()}";
         if (_task != null)
         {
             _task.MaxValue = p.Epochs * (double)p.Steps;

@@ -62,11 +62,11 @@ public static class ModelFile
     /// <summary>Version of the metadata.</summary>
     public const int Version = 2;
 
-    internal const string OptimizerPrefix = "optimizer.velocity.";
+    /// <summary>What the tensors begin with that training keeps beside the model (an optimiser's state, an average): no part of it.</summary>
+    internal const string TrainingPrefix = "optimizer.";
 
-    /// <summary>What all optimisers' tensors begin with: no part of the model.</summary>
-    internal const string AllOptimizersPrefix = "optimizer.";
-    private const string MetadataKey = "refconv.model";
+    internal const string OptimizerPrefix = TrainingPrefix + "velocity.";
+    internal const string MetadataKey = "refconv.model";
 
     /// <summary>Weights of a model that takes no memory to speak of.</summary>
     private const long SmallModel = 1 << 20;
@@ -142,7 +142,7 @@ public static class ModelFile
     }
 
     private static Dictionary<string, StateEntry> Entries(SafeTensorsFile file) => file.Entries
-        .Where(e => !e.Name.StartsWith(AllOptimizersPrefix, StringComparison.Ordinal))
+        .Where(e => !e.Name.StartsWith(TrainingPrefix, StringComparison.Ordinal))
         .ToDictionary(e => e.Name, e => StateEntry.Of(file, e));
 
     /// <summary>Builds the model that a file describes, which may be any, in memory that the weights in the file justify.</summary>

@@ -22,7 +22,7 @@ public sealed record AdamOptions
 }
 
 /// <summary>Adam, AMSGrad and AdamW (<c>torch.optim.Adam</c>, <c>torch.optim.AdamW</c>), weight decay by group.</summary>
-public sealed class Adam : IDisposable
+public sealed class Adam : IOptimizer
 {
     private readonly Dictionary<string, Moments> _moments = [];
 
@@ -36,22 +36,17 @@ public sealed class Adam : IDisposable
         if (!(Options.Beta1 >= 0 && Options.Beta1 < 1 && Options.Beta2 >= 0 && Options.Beta2 < 1))
             throw new ArgumentException($"β₁ and β₂ must be at least 0 and below 1; they are {Options.Beta1} and {Options.Beta2}.");
         if (!(Options.Epsilon >= 0)) throw new ArgumentException($"ε must be at least 0; it is {Options.Epsilon}.");
-        var seen = new HashSet<Parameter>();
-        foreach (var (name, parameter) in groups.SelectMany(g => g.Parameters))
-        {
-            if (!parameter.Trainable) throw new ArgumentException($"'{name}' is frozen and does not belong into an optimiser. Give it Module.TrainableParameters().");
-            if (!seen.Add(parameter)) throw new ArgumentException($"'{name}' is listed twice.");
-        }
+        groups.CheckTrainable();
     }
 
-    /// <summary>What it trains.</summary>
+    /// <inheritdoc/>
     public IReadOnlyList<ParameterGroup> Groups { get; }
 
     /// <summary>How it moves.</summary>
     public AdamOptions Options { get; }
 
-    /// <summary>Moves every parameter that has a gradient by one step. Gradients stay; clear them with <see cref="ZeroGrad"/>.</summary>
-    /// <param name="learningRate">η</param>
+    /// <inheritdoc/>
+    /// <remarks>A gradient that is deferred is written down first: the squares of its elements are needed, not only a step with it.</remarks>
     public void Step(double learningRate)
     {
         foreach (var group in Groups)
@@ -74,16 +69,11 @@ public sealed class Adam : IDisposable
         }
     }
 
-    /// <summary>Clears the gradients of what it trains.</summary>
-    public void ZeroGrad()
-    {
-        foreach (var (_, parameter) in Groups.SelectMany(g => g.Parameters)) parameter.ZeroGrad();
-    }
+    /// <inheritdoc/>
+    public void ZeroGrad() => Groups.ZeroGrad();
 
-    /// <summary>
-    /// Everything that resuming needs: <c>exp_avg.KEY</c>, <c>exp_avg_sq.KEY</c>, with AMSGrad <c>max_exp_avg_sq.KEY</c>, in the shape and order of
-    /// the parameter in files, and <c>step.KEY</c>.
-    /// </summary>
+    /// <inheritdoc/>
+    /// <remarks>Here: <c>exp_avg.KEY</c>, <c>exp_avg_sq.KEY</c>, with AMSGrad <c>max_exp_avg_sq.KEY</c>, and <c>step.KEY</c>.</remarks>
     public IEnumerable<(string Key, Shape Shape, float[] Values)> State()
     {
         foreach (var (name, parameter) in Groups.SelectMany(g => g.Parameters))
@@ -96,8 +86,7 @@ public sealed class Adam : IDisposable
         }
     }
 
-    /// <summary>Takes up what <see cref="State"/> gave.</summary>
-    /// <exception cref="ArgumentException">It belongs to other parameters.</exception>
+    /// <inheritdoc/>
     public void Load(IReadOnlyDictionary<string, float[]> state)
     {
         var parameters = Groups.SelectMany(g => g.Parameters).ToDictionary(p => p.Name, p => p.Parameter);

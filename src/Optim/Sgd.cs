@@ -2,15 +2,11 @@ using RefConv.Kernels;
 
 namespace RefConv.Optim;
 
-/// <summary>Parameters that share their weight decay and learning-rate factor.</summary>
-/// <param name="Parameters">With their state-dict keys.</param>
-/// <param name="WeightDecay">λ, added to the gradient as λ·w.</param>
-/// <param name="LearningRateFactor">Multiplies the learning rate of this group.</param>
-public sealed record ParameterGroup(IReadOnlyList<(string Name, Parameter Parameter)> Parameters, double WeightDecay = 0, double LearningRateFactor = 1);
-
 /// <summary>Stochastic gradient descent (<c>torch.optim.SGD</c>): momentum, Nesterov, weight decay by group. One pass over memory a parameter.</summary>
-public sealed class Sgd : IDisposable
+public sealed class Sgd : IOptimizer
 {
+    private const string StatePrefix = "velocity.";
+
     private readonly Dictionary<string, Tensor> _velocities = [];
 
     /// <summary>Makes an optimiser.</summary>
@@ -22,16 +18,11 @@ public sealed class Sgd : IDisposable
     {
         if (!(momentum >= 0 && momentum < 1)) throw new ArgumentException($"momentum must be at least 0 and below 1; it is {momentum}.");
         if (nesterov && momentum == 0) throw new ArgumentException("Nesterov's method needs momentum. Give one, or leave Nesterov out.");
-        var seen = new HashSet<Parameter>();
-        foreach (var (name, parameter) in groups.SelectMany(g => g.Parameters))
-        {
-            if (!parameter.Trainable) throw new ArgumentException($"'{name}' is frozen and does not belong into an optimiser. Give it Module.TrainableParameters().");
-            if (!seen.Add(parameter)) throw new ArgumentException($"'{name}' is listed twice.");
-        }
+        groups.CheckTrainable();
         (Groups, Momentum, Nesterov) = (groups, momentum, nesterov);
     }
 
-    /// <summary>What it trains.</summary>
+    /// <inheritdoc/>
     public IReadOnlyList<ParameterGroup> Groups { get; }
 
     /// <summary>μ</summary>
@@ -43,8 +34,8 @@ public sealed class Sgd : IDisposable
     /// <summary>Velocities of the parameters that took a step, by state-dict key, in the parameter's memory order.</summary>
     public IReadOnlyDictionary<string, Tensor> Velocities => _velocities;
 
-    /// <summary>Moves every parameter that has a gradient by one step. Gradients stay; clear them with <c>ZeroGrad</c>.</summary>
-    /// <param name="learningRate">η</param>
+    /// <inheritdoc/>
+    /// <remarks>A gradient that is deferred is computed in the pass of its step and never written down.</remarks>
     public void Step(double learningRate)
     {
         foreach (var group in Groups)
@@ -77,33 +68,33 @@ public sealed class Sgd : IDisposable
         }
     }
 
-    /// <summary>Clears the gradients of what it trains.</summary>
-    public void ZeroGrad()
+    /// <inheritdoc/>
+    public void ZeroGrad() => Groups.ZeroGrad();
+
+    /// <inheritdoc/>
+    /// <remarks>Here: <c>velocity.KEY</c>.</remarks>
+    public IEnumerable<(string Key, Shape Shape, float[] Values)> State()
     {
-        foreach (var group in Groups)
+        foreach (var (name, parameter) in Groups.SelectMany(g => g.Parameters))
         {
-            foreach (var (_, parameter) in group.Parameters) parameter.ZeroGrad();
+            if (_velocities.TryGetValue(name, out var velocity)) yield return (StatePrefix + name, parameter.TorchShape, parameter.Layout.ToTorch<float>(velocity.ToArray()));
         }
     }
 
-    /// <summary>Sets one velocity, in PyTorch's element order: for resuming.</summary>
-    /// <exception cref="ArgumentException">No such parameter, or another number of values.</exception>
-    public void LoadVelocity(string name, ReadOnlySpan<float> values)
+    /// <inheritdoc/>
+    public void Load(IReadOnlyDictionary<string, float[]> state)
     {
-        var parameter = Groups.SelectMany(g => g.Parameters).FirstOrDefault(p => p.Name == name).Parameter
-            ?? throw new ArgumentException($"The optimiser has no parameter '{name}'.");
-        if (values.Length != parameter.Data.Length)
-            throw new ArgumentException($"The velocity of '{name}' has {values.Length} values, the parameter {parameter.Data.Length}.");
-        if (!_velocities.TryGetValue(name, out var velocity)) _velocities[name] = velocity = Tensor.Full(parameter.Device, parameter.Shape, 0);
-        velocity.CopyFrom(parameter.Layout.ToMemory(values));
-    }
-
-    /// <summary>The velocity of a parameter in PyTorch's element order, or null before its first step.</summary>
-    public float[]? VelocityToTorch(string name)
-    {
-        if (!_velocities.TryGetValue(name, out var velocity)) return null;
-        var parameter = Groups.SelectMany(g => g.Parameters).First(p => p.Name == name).Parameter;
-        return parameter.Layout.ToTorch<float>(velocity.ToArray());
+        var parameters = Groups.SelectMany(g => g.Parameters).ToDictionary(p => p.Name, p => p.Parameter);
+        foreach (var (key, values) in state)
+        {
+            if (!key.StartsWith(StatePrefix, StringComparison.Ordinal)) throw new ArgumentException($"'{key}' is nothing that SGD keeps.");
+            string name = key[StatePrefix.Length..];
+            if (!parameters.TryGetValue(name, out var parameter)) throw new ArgumentException($"The optimiser has no parameter '{name}'.");
+            if (values.Length != parameter.Data.Length)
+                throw new ArgumentException($"The velocity of '{name}' has {values.Length} values, the parameter {parameter.Data.Length}.");
+            if (!_velocities.TryGetValue(name, out var velocity)) _velocities[name] = velocity = Tensor.Full(parameter.Device, parameter.Shape, 0);
+            velocity.CopyFrom(parameter.Layout.ToMemory<float>(values));
+        }
     }
 
     /// <summary>Gives the velocities' memory back.</summary>

@@ -118,7 +118,8 @@ public abstract class Op
     /// <exception cref="NotSupportedException">In an inference plan, where there is no backward pass.</exception>
     protected BufferView Save(long length)
     {
-        if (Tape.IsSymbolic) throw new NotSupportedException($"{Label} belongs to training and cannot be part of an inference plan.");
+        // What depends on parameters alone is computed while a plan is recorded: there its memory is lent for a moment, as in any forward pass.
+        if (Tape.IsSymbolic && Output.IsSymbolic) throw new NotSupportedException($"{Label} belongs to training and cannot be part of an inference plan.");
         var buffer = Inputs[0].Device.Rent(length);
         _saved.Add(buffer);
         Tape.Own(buffer);

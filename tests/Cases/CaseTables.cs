@@ -19,6 +19,7 @@ public static class CaseTables
         .. GemmCases.All,
         .. L1LossCases.All,
         .. LayerNormCases.All,
+        .. LerpCases.All,
         .. Pool2dCases.All,
         .. PReLUCases.All,
         .. ReduceCases.All,
@@ -27,6 +28,7 @@ public static class CaseTables
         .. ResampleCases.All,
         .. SgdStepCases.All,
         .. SoftmaxCrossEntropyCases.All,
+        .. SumOfSquaresCases.All,
         .. WeightNormCases.All,
     ];
 }

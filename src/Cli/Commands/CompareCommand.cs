@@ -31,7 +31,8 @@ internal static class CompareCommand
         Option<int> seeds = Options.Seeds();
         Option<bool> json = Options.Json();
         Option<string?> outFolder = Options.Out("Folder for the runs, comparison.md and report.html. Default: a new folder runs/compare-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[methods, methodOptions, data, model, width, limit, testLimit]) command.Add(option);
+        Option<string?> recipeFile = RecipeOptions.File();
+        foreach (var option in (ReadOnlySpan<Option>)[methods, methodOptions, recipeFile, data, model, width, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var device = new DeviceOptions(command);
         foreach (var option in (ReadOnlySpan<Option>)[seeds, outFolder, json]) command.Add(option);
@@ -40,17 +41,18 @@ internal static class CompareCommand
         {
             var output = new Output(parsed.GetValue(json));
             if (parsed.GetValue(seeds) < 1) throw new ArgumentException($"--seeds must be at least 1; it is {parsed.GetValue(seeds)}.");
-            var settings = recipe.Read(parsed);
+            var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
+            var settings = reading.Read(recipe);
             settings.Validate();
             string list = parsed.GetValue(methods)!;
             IReadOnlyList<string> names = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
             var options = ReadOptions(parsed.GetValue(methodOptions) ?? [], names);
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
+            var source = DataSource.Open(reading.PickData(data), reading.Pick(limit, f => f.Limit), reading.Pick(testLimit, f => f.TestLimit));
             using var where = device.Open(parsed);
             string folder = parsed.GetValue(outFolder) ?? Options.NewFolder("compare");
             var comparison = new MethodComparison
             {
-                Spec = Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train),
+                Spec = Options.SpecFor(reading.Pick(model, f => f.Model), reading.Pick(width, f => f.Width), source.Train),
                 Data = source,
                 Recipe = settings,
                 Methods = names,
@@ -61,6 +63,7 @@ internal static class CompareCommand
                 Train = (name, trainer, token) => TrainingView.Run(output, name, trainer, null, token),
                 OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: {(row.Failed ?? $"top-1 {Output.Text(100 * row.Accuracy, "0.0")} %")}"),
             };
+            reading.Tell(output);
             output.Heading($"{comparison.Spec} by {string.Join(", ", comparison.RowNames)}");
             IReadOnlyList<MethodRow> rows;
             try

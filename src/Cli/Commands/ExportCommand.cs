@@ -26,7 +26,7 @@ internal static class ExportCommand
             string path = parsed.GetValue(to)!;
             if (parsed.GetValue(merge) && parsed.GetValue(trainingForm)) throw new ArgumentException("--merge and --training-form contradict each other. Give one of them.");
             if (Directory.Exists(path)) throw new IOException($"'{path}' is a folder. Give the name of the file to write, such as {Path.Combine(path, "model.onnx")}.");
-            using var device = Devices.Open("auto", 0);
+            using var device = Devices.Open("cpu", 0);
             using var loaded = ModelFile.Load(parsed.GetValue(file)!, device, out var data);
             // A model that has nothing to merge is what --merge asks for.
             using var merged = parsed.GetValue(merge) && loaded.IsMergeable ? loaded.Merge().Merged : null;

@@ -22,12 +22,13 @@ internal static class RefocusCommand
         Option<bool> trainBase = new("--train-base") { Description = "Ablation: train the basis as well." };
         Option<bool> randomBase = new("--random-base") { Description = "Ablation: start from a random basis." };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs are done; go on later with train --resume.", HelpName = "EPOCHS" };
-        Option<bool> json = Options.Json();
-        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[from, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
+        Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
+        Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/refocus-N."), tensorBoard = Options.TensorBoard();
+        Option<string?> recipeFile = RecipeOptions.File();
+        foreach (var option in (ReadOnlySpan<Option>)[from, recipeFile, data, limit, testLimit, mapK, init, layers, noShortcut, trainBase, randomBase]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var device = new DeviceOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[stopAfter, keepEpochs, outFolder, tensorBoard, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
@@ -40,17 +41,28 @@ internal static class RefocusCommand
                 BaseRandom = parsed.GetValue(randomBase),
             };
             var method = new RefConvMethod(options);
-            var settings = recipe.Read(parsed);
+            var output = new Output(parsed.GetValue(json));
+            var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
+            if (reading.File?.Method is { } other && other is not ("none" or "refconv")) throw new ArgumentException($"The recipe is for the method {other}. Train it with: refconv train --recipe {parsed.GetValue(recipeFile)} --from FILE.");
+            var settings = reading.Read(recipe);
             settings.Validate();
+            string pictures = reading.PickData(data);
+            int? trainLimit = reading.Pick(limit, f => f.Limit), otherLimit = reading.Pick(testLimit, f => f.TestLimit);
             TrainingRun.CheckStop(parsed.GetValue(stopAfter));
             using var where = device.Open(parsed);
             string file = parsed.GetValue(from)!;
             using var model = ModelFile.Load(file, where, out var info);
             if (model.Forms.Count > 0) throw new FileFormatException(file, $"this model is in {model.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {file} --out merged.safetensors.");
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit), ImageFolderOptions.For(model.Spec, info));
+            var source = DataSource.Open(pictures, trainLimit, otherLimit, ImageFolderOptions.For(model.Spec, info));
             using var refocused = model.Expand(method, Options.ReadLayers(parsed.GetValue(layers)), settings.Seed);
-            var state = new RunState { Kind = "refocus", Data = parsed.GetValue(data)!, Limit = parsed.GetValue(limit), TestLimit = parsed.GetValue(testLimit), Recipe = settings };
-            return TrainingRun.Start(new Output(parsed.GetValue(json)), refocused, source, state, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
+            var state = new RunState { Kind = "refocus", Data = pictures, Limit = trainLimit, TestLimit = otherLimit, KeepEpochs = parsed.GetValue(keepEpochs), Recipe = settings };
+            var used = new RecipeFile
+            {
+                Model = model.Spec.Architecture, Width = model.Spec.Width, From = file, Method = method.Name, MethodOptions = method.Options, Layers = parsed.GetValue(layers),
+                Data = pictures, Limit = trainLimit, TestLimit = otherLimit, Recipe = settings,
+            };
+            reading.Tell(output);
+            return TrainingRun.Start(output, refocused, source, state, used, parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
         });
         return command;
     }

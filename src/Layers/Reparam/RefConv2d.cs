@@ -131,13 +131,14 @@ public sealed class RefConv2d : Module, IReparameterized, IConvolution
         var random = init.NextStream();
 
         var basis = Add("weight", conv.Weight.Clone());
-        if (options.BaseRandom) Initializer.TorchDefault(basis, conv.FanIn, random);
         basis.Trainable = options.BaseTrainable;
         if (conv.Bias is { } bias) Add("bias", bias.Clone()).Trainable = true;
 
         var map = Add("convmap.weight", new Parameter(init.Device, ParameterLayout.RefocusMap(Geometry)));
         if (options.Init == RefocusInit.XavierUniform) Initializer.XavierUniform(map, random);
         else if (options.Init == RefocusInit.TorchDefault) Initializer.TorchDefault(map, (long)Geometry.Groups * Geometry.MapK * Geometry.MapK, random);
+        // After the refocus weights, which are then the same whether the basis is random or not: two forms to be compared differ in one thing.
+        if (options.BaseRandom) Initializer.TorchDefault(basis, conv.FanIn, random);
     }
 
     /// <summary>Shape of the transform.</summary>

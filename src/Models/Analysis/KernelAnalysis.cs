@@ -122,16 +122,16 @@ public static class KernelAnalysis
     {
         // Singular values are the roots of the eigenvalues of the small side's Gram matrix, k²×k².
         int area = kernel.Area, planes = Planes(kernel);
-        double[,] gram = new double[area, area];
+        double[] gram = new double[area * area];
         for (int p = 0; p < planes; p++)
         {
             var plane = Plane(kernel, p);
             for (int a = 0; a < area; a++)
             {
-                for (int b = 0; b < area; b++) gram[a, b] += plane[a] * plane[b];
+                for (int b = 0; b < area; b++) gram[(a * area) + b] += plane[a] * plane[b];
             }
         }
-        double[] singular = [.. SymmetricEigenvalues(gram).Select(e => Math.Sqrt(Math.Max(0, e)))];
+        double[] singular = [.. SymmetricMatrix.Eigen(gram, area).Values.Select(e => Math.Sqrt(Math.Max(0, e)))];
         double sum = singular.Sum();
         if (sum == 0) return 0;
         // What is below rounding of the largest one is no direction.
@@ -161,36 +161,5 @@ public static class KernelAnalysis
         double[] result = [.. x];
         for (int t = 0; t < result.Length; t++) result[t] -= shift;
         return result;
-    }
-
-    /// <summary>Eigenvalues of a small symmetric matrix by Jacobi's rotations; the matrix is used up.</summary>
-    internal static double[] SymmetricEigenvalues(double[,] a)
-    {
-        int n = a.GetLength(0);
-        for (int sweep = 0; sweep < 60; sweep++)
-        {
-            double off = 0, all = 0;
-            for (int i = 0; i < n; i++)
-            {
-                for (int j = 0; j < n; j++) (off, all) = (off + (i == j ? 0 : a[i, j] * a[i, j]), all + (a[i, j] * a[i, j]));
-            }
-            if (off <= 1e-30 * all) break;
-            for (int p = 0; p < n; p++)
-            {
-                for (int q = p + 1; q < n; q++) Rotate(a, n, p, q);
-            }
-        }
-        return [.. Enumerable.Range(0, n).Select(i => a[i, i])];
-    }
-
-    /// <summary>Turns the axes p and q so that a[p,q] becomes 0.</summary>
-    private static void Rotate(double[,] a, int n, int p, int q)
-    {
-        if (a[p, q] == 0) return;
-        double theta = (a[q, q] - a[p, p]) / (2 * a[p, q]);
-        double t = (theta >= 0 ? 1 : -1) / (Math.Abs(theta) + Math.Sqrt((theta * theta) + 1));
-        double c = 1 / Math.Sqrt((t * t) + 1), s = t * c;
-        for (int k = 0; k < n; k++) (a[k, p], a[k, q]) = ((c * a[k, p]) - (s * a[k, q]), (s * a[k, p]) + (c * a[k, q]));
-        for (int k = 0; k < n; k++) (a[p, k], a[q, k]) = ((c * a[p, k]) - (s * a[q, k]), (s * a[p, k]) + (c * a[q, k]));
     }
 }

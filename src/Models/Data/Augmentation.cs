@@ -15,11 +15,20 @@ public sealed record Augmentation(int CropPadding = 0, bool HorizontalFlip = fal
     /// <summary>The most that the sides of a cut-out part may differ.</summary>
     private const double LargestRatio = 4.0 / 3;
 
+    /// <summary>Rows and columns of a square at a random place that is painted over with the mean colour, after everything else (arXiv 1708.04552). 0: none.</summary>
+    public int Cutout { get; init; }
+
+    /// <summary>α of mixup (arXiv 1710.09412): the pictures of a batch and their labels are mixed in pairs, by a share from Beta(α, α). 0: none.</summary>
+    public double Mixup { get; init; }
+
     /// <summary>Pictures stay as they are.</summary>
     public static Augmentation None { get; } = new();
 
     /// <summary>The usual one for CIFAR: padding 4, mirrored.</summary>
     public static Augmentation Standard { get; } = new(CropPadding: 4, HorizontalFlip: true);
+
+    /// <summary>What a recipe asks for.</summary>
+    internal static Augmentation Of(Train.Recipe recipe) => new(recipe.CropPadding, recipe.HorizontalFlip) { Cutout = recipe.Cutout, Mixup = recipe.Mixup };
 
     /// <summary>
     /// torchvision's RandomResizedCrop, for pictures of any size: a part of 8 to 100 % of the area, its sides in a ratio between 3:4 and 4:3, both

@@ -12,14 +12,21 @@ namespace RefConv.Models.Data;
 /// <param name="Images">Normalised pictures, [<paramref name="Count"/>, <paramref name="Height"/>, <paramref name="Width"/>, <paramref name="Channels"/>].</param>
 /// <param name="Labels">Class numbers, [<paramref name="Count"/>].</param>
 /// <remarks>The arrays are used again: a batch is good until the next one is asked for.</remarks>
-public sealed record Batch(int Index, int Count, int Height, int Width, int Channels, float[] Images, float[] Labels);
+public sealed record Batch(int Index, int Count, int Height, int Width, int Channels, float[] Images, float[] Labels)
+{
+    /// <summary>The label of the picture that each one was mixed with; null where none was.</summary>
+    public float[]? OtherLabels { get; init; }
+
+    /// <summary>How much of a mixed picture is its own: the weight of <see cref="Labels"/>; that of <see cref="OtherLabels"/> is the rest.</summary>
+    public double Share { get; init; } = 1;
+}
 
 /// <summary>
 /// Cuts a data set into batches, epoch after epoch. A second thread prepares the next batches while the network works on this one;
 /// where pictures are decoded, all processors help it.
 /// </summary>
 /// <remarks>
-/// The order of an epoch is a function of (seed, epoch), and the change of a picture of (seed, epoch, place in the epoch): training
+/// The order of an epoch is a function of (seed, epoch), the change of a picture of (seed, epoch, place in the epoch), and what is mixed of (seed, epoch, batch): training
 /// that goes on in the middle of an epoch sees what it would have seen, and nothing depends on threads.
 /// </remarks>
 public sealed class BatchLoader
@@ -28,7 +35,7 @@ public sealed class BatchLoader
     private const int Buffers = 3;
 
     // Streams of one seed are told apart by their highest byte; these belong to this class.
-    private const ulong OrderStreams = 0xD0UL << 56, ChangeStreams = 0xD1UL << 56;
+    private const ulong OrderStreams = 0xD0UL << 56, ChangeStreams = 0xD1UL << 56, CutoutStreams = 0xD4UL << 56, MixupStreams = 0xD5UL << 56;
 
     private readonly ulong _seed;
     private readonly bool _training;
@@ -46,6 +53,10 @@ public sealed class BatchLoader
         if (augmentation.CropPadding < 0 || augmentation.CropPadding > Math.Min(data.Height, data.Width))
         {
             throw new ArgumentException($"A crop padding of {augmentation.CropPadding} does not suit pictures of {data.Height}×{data.Width}.");
+        }
+        if (augmentation.Cutout < 0 || augmentation.Cutout > Math.Max(data.Height, data.Width))
+        {
+            throw new ArgumentException($"A cutout of {augmentation.Cutout} pixels does not suit pictures of {data.Height}×{data.Width}.");
         }
         Data = data;
         _imageSize = checked(data.Height * data.Width * data.Channels);
@@ -102,13 +113,17 @@ public sealed class BatchLoader
                 Read(i);
             }
         }
-        return new Batch(index, count, Data.Height, Data.Width, Data.Channels, images, labels);
+        var batch = new Batch(index, count, Data.Height, Data.Width, Data.Channels, images, labels);
+        return _training && _augmentation.Mixup > 0 ? Mixup.Mix(batch, Mixup.DrawShare(_augmentation.Mixup, _seed, MixupStreams | ((ulong)epoch << 32) | (uint)index)) : batch;
 
         void Read(int i)
         {
             int place = first + i, source = order is null ? place : order[place];
             PictureChange? change = _training ? new PictureChange(_augmentation, _seed, ChangeStreams | ((ulong)epoch << 32) | (uint)place) : null;
-            Data.Read(source, change, images.AsSpan(i * size, size));
+            var image = images.AsSpan(i * size, size);
+            Data.Read(source, change, image);
+            if (_training && _augmentation.Cutout > 0)
+                Cutout.Apply(image, (Data.Height, Data.Width, Data.Channels), _augmentation.Cutout, _seed, CutoutStreams | ((ulong)epoch << 32) | (uint)place);
             labels[i] = Data.Label(source);
         }
     }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using RefConv.IO;
 using RefConv.Layers;
+using RefConv.Models.Report.Charts;
 using RefConv.Models.Train;
 
 namespace RefConv.Models.Report;
@@ -97,15 +98,25 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
     /// <summary>The page: one self-contained HTML file.</summary>
     public string ToHtml()
     {
-        var html = new StringBuilder(Page.Head("RefConv: methods compared"));
-        html.Append("<h1>Methods compared</h1>").Append(C, $"<p class=\"lead\">{SvgChart.Escape(Lead)}</p>").Append(Page.Table(Titles, Table)).Append("<ul>");
-        foreach (string note in Notes) html.Append("<li>").Append(SvgChart.Escape(note)).Append("</li>");
-        if (Shown.Count == 0) return html.Append("</ul>").Append(Page.Foot).ToString();
-        html.Append("</ul><h2>Accuracy on the test pictures, every seed</h2><figure>")
-            .Append(SvgChart.Dots([.. Shown.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.Accuracy)]))], "top-1", "0.0%")).Append("</figure>");
-        html.Append("<h2>Time of a training step</h2><figure>")
-            .Append(SvgChart.Dots([.. Shown.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(r => r.StepMs)]))], "milliseconds", "0.0")).Append("</figure>");
-        return html.Append(Page.Foot).ToString();
+        var page = new Page("RefConv: methods compared");
+        page.Table("methods", Titles, Table).List([.. Notes]);
+        if (Shown.Count > 0)
+        {
+            page.Section("Every seed").Figures("", [
+                ("Accuracy on the test pictures", "dashed: mean of the plain model", Dots("top-1 accuracy, %", r => 100 * r.Accuracy)),
+                ("Time of a training step", "dashed: mean of the plain model", Dots("training step, ms", r => r.StepMs))]);
+            page.Section("Curves" + (Comparison.Seeds > 1 ? $" (seed {Comparison.Recipe.Seed})" : "")).Figures("", [
+                ("Accuracy on the test pictures", null, Curve("top-1 accuracy, %", h => 100 * h.Accuracy, false)),
+                ("Loss while training", null, Curve("training loss", h => h.TrainLoss, true))], legend: true);
+        }
+        return page.ToHtml("Methods compared", Lead);
+
+        Chart? Dots(string label, Func<MethodRow, double> value) =>
+            DotChart.Draw(label, label, [.. Shown.Select(m => (m.Key, (IReadOnlyList<double>)[.. m.Select(value)]))], MethodComparison.Plain);
+
+        Chart? Curve(string label, Func<EpochResult, double> value, bool log) => LineChart.Draw(
+            [.. Rows.Where(r => r.Seed == Comparison.Recipe.Seed).Select((r, i) => new Series(r.Method, [.. r.History.Select(h => ((double)h.Epoch, value(h)))]) { Color = i })],
+            new LineChartLabels(label, "epoch", label) { MayBeLogarithmic = log });
     }
 
     private string Lead

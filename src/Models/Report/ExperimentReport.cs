@@ -1,26 +1,9 @@
 using System.Globalization;
-using System.Text;
 using RefConv.IO;
+using RefConv.Models.Report.Charts;
 using RefConv.Models.Train;
 
 namespace RefConv.Models.Report;
-
-/// <summary>Mean and sample standard deviation; no deviation is invented for a single value.</summary>
-/// <param name="Mean">Mean.</param>
-/// <param name="Deviation">Standard deviation (÷ (n − 1)); null for fewer than two values.</param>
-public readonly record struct MeanDeviation(double Mean, double? Deviation)
-{
-    /// <summary>Of some values.</summary>
-    public static MeanDeviation Of(IReadOnlyCollection<double> values)
-    {
-        double mean = values.Average();
-        return new(mean, values.Count < 2 ? null : Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Count - 1)));
-    }
-
-    /// <summary>In percent: <c>71.3 ± 0.4</c>.</summary>
-    public string ToPercent() => (100 * Mean).ToString("0.0", CultureInfo.InvariantCulture) +
-        (Deviation is { } d ? " ± " + (100 * d).ToString("0.0", CultureInfo.InvariantCulture) : "");
-}
 
 /// <summary>What a <see cref="RefocusExperiment"/> shows, in words, as a table and as a page.</summary>
 /// <param name="Experiment">What was run.</param>
@@ -76,35 +59,27 @@ public sealed record ExperimentReport(RefocusExperiment Experiment, IReadOnlyLis
     /// <summary>The page.</summary>
     public string ToHtml()
     {
-        var html = new StringBuilder(Page.Head("RefConv: train, refocus, merge"));
-        html.Append("<h1>Train, refocus, merge</h1>");
-        html.Append(CultureInfo.InvariantCulture, $"<p class=\"lead\">{E(Experiment.Spec.ToString())} on {E(Experiment.Data.Spec.Split(':')[0])}, {Experiment.Data.Train.Count:N0} training and {Experiment.Data.Test.Count:N0} test pictures, {Experiment.Recipe.Epochs} epochs each, {(Results.Count == 1 ? $"seed {Results[0].Seed}" : $"{Results.Count} seeds")}. {Seconds:0} s on {E(Device)}.</p>");
-        html.Append(Page.Table(Titles, Rows));
-        html.Append("<h2>What this shows, and what not</h2><ul>");
-        foreach (string line in Conclusions) html.Append("<li>").Append(E(line)).Append("</li>");
-        html.Append("</ul>");
-        Chart("Accuracy on the test pictures", "top-1", "0%", h => h.Accuracy);
-        Chart("Loss while training", "training loss", "0.00", h => h.TrainLoss);
-        Chart("Loss on the test pictures", "test loss", "0.00", h => h.TestLoss);
-        html.Append("<h2>Merging, layer by layer</h2><p>Largest difference between the outputs of the refocused and of the merged layer on a random batch.</p>");
-        html.Append(Page.Table(["layer", "largest difference", "largest value"],
-            [.. Results[0].Report.Layers.Select(l => (IReadOnlyList<string>)[l.Name, Exact(l.MaxAbsDifference), l.MaxAbsValue.ToString("0.000", CultureInfo.InvariantCulture)])]));
-        html.Append("<h2>Recipe</h2>").Append(Page.Table(["setting", "value"], [.. RecipeRows()]));
-        return html.Append(Page.Foot).ToString();
+        var page = new Page("RefConv: train, refocus, merge");
+        page.Table("results", Titles, Rows);
+        page.Section("What this shows, and what not").List([.. Conclusions]);
+        var first = Results[0];
+        page.Section("Curves" + (Results.Count > 1 ? $" (seed {first.Seed})" : ""));
+        page.Figures("", [Curve("Accuracy on the test pictures", "top-1 accuracy, %", h => 100 * h.Accuracy, false), Curve("Loss while training", "training loss", h => h.TrainLoss, true),
+            Curve("Loss on the test pictures", "test loss", h => h.TestLoss, true), Curve("Learning rate, last step of the epoch", "learning rate", h => h.LearningRate, false)], legend: true);
+        page.Section("Merging, layer by layer").Text("Largest difference between the outputs of the refocused and of the merged layer on a random batch.");
+        page.Table("merging", ["layer", "largest difference", "largest value"],
+            [.. first.Report.Layers.Select(l => (IReadOnlyList<Cell>)[l.Name, new Cell(Exact(l.MaxAbsDifference), l.MaxAbsDifference), Cell.Of(l.MaxAbsValue, "0.000")])]);
+        page.Section("Recipe").Table("recipe", ["setting", "value"], [.. RecipeRows()]);
+        string seeds = Results.Count == 1 ? $"seed {first.Seed}" : $"{Results.Count} seeds";
+        return page.ToHtml("Train, refocus, merge", $"{Experiment.Spec} on {Experiment.Data.Spec.Split(':')[0]}, {Num.Whole(Experiment.Data.Train.Count)} training and " +
+            $"{Num.Whole(Experiment.Data.Test.Count)} test pictures, {Experiment.Recipe.Epochs} epochs each, {seeds}. {Num.Text(Seconds, "0")} s on {Device}.");
 
-        void Chart(string title, string axis, string format, Func<EpochResult, double> value)
-        {
-            var first = Results[0];
-            var series = new[] { first.Base, first.Retrained, first.Refocused }
-                .Select(row => new Series(row.Name, [.. row.History.Select(h => ((double)h.Epoch, value(h)))])).ToArray();
-            html.Append("<h2>").Append(E(title)).Append(Results.Count > 1 ? $" (seed {first.Seed})" : "").Append("</h2><figure>")
-                .Append(SvgChart.Lines(series, "epoch", axis, format)).Append("</figure>");
-        }
+        (string, string?, Chart?) Curve(string title, string axis, Func<EpochResult, double> value, bool log) => (title, null, LineChart.Draw(
+            [.. new[] { first.Base, first.Retrained, first.Refocused }.Select((row, i) => new Series(row.Name, [.. row.History.Select(h => ((double)h.Epoch, value(h)))]) { Color = i })],
+            new LineChartLabels(title, "epoch", axis) { MayBeLogarithmic = log }));
     }
 
     private static string Exact(double difference) => difference == 0 ? "0" : difference.ToString("0.0e0", CultureInfo.InvariantCulture);
-
-    private static string E(string text) => SvgChart.Escape(text);
 
     private static string Points(MeanDeviation gain) => (100 * gain.Mean).ToString("+0.0;−0.0;0.0", CultureInfo.InvariantCulture) + " points" +
         (gain.Deviation is { } d ? $" (± {(100 * d).ToString("0.0", CultureInfo.InvariantCulture)} between seeds, paired)" : "");

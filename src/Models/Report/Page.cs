@@ -1,41 +1,156 @@
 using System.Text;
+using RefConv.Models.Report.Charts;
 
 namespace RefConv.Models.Report;
 
-/// <summary>The frame of every report: one HTML file, no network, light and dark, printable.</summary>
-internal static class Page
+/// <summary>A cell of a table: what is read, and by what it is sorted and saved.</summary>
+/// <param name="Text">What is read.</param>
+/// <param name="Value">The number behind it; null for text.</param>
+internal readonly record struct Cell(string Text, double? Value = null)
 {
-    public const string Foot = "</main></body></html>";
+    /// <summary>Text.</summary>
+    public static implicit operator Cell(string text) => new(text);
 
-    private const string Style = """
-        :root{--bg:#fff;--fg:#1c2024;--soft:#60676f;--line:#dfe3e8;--s0:#2563eb;--s1:#d97706;--s2:#059669;--s3:#db2777;--s4:#7c3aed;--s5:#64748b}
-        @media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e6e9ec;--soft:#9aa3ad;--line:#2c3238;--s0:#6ea0ff;--s1:#f5a742;--s2:#3ecf9a;--s3:#f472b6;--s4:#b095ff;--s5:#94a3b8}}
-        body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif}main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}
-        h1{font-size:1.9rem;margin:.2em 0}h2{font-size:1.2rem;margin:2.2em 0 .6em}.lead{color:var(--soft)}
-        .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}th,td{padding:.4rem .7rem;text-align:right;border-bottom:1px solid var(--line)}td{white-space:nowrap}th{vertical-align:bottom}
-        th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:600}figure{margin:0}.chart{width:100%;max-width:46rem;height:auto}
-        .chart text{fill:var(--soft);font-size:12px}.chart .grid{stroke:var(--line)}.chart .axis{stroke:var(--soft)}.chart path{fill:none;stroke-width:2}
-        .legend span{margin-right:1.2rem}.legend i{display:inline-block;width:.9em;height:.9em;border-radius:2px;margin-right:.4em;vertical-align:-.1em}
-        path.s0{stroke:var(--s0)}path.s1{stroke:var(--s1)}path.s2{stroke:var(--s2)}path.s3{stroke:var(--s3)}path.s4{stroke:var(--s4)}path.s5{stroke:var(--s5)}
-        circle.s0{fill:var(--s0)}circle.s1{fill:var(--s1)}circle.s2{fill:var(--s2)}circle.s3{fill:var(--s3)}circle.s4{fill:var(--s4)}circle.s5{fill:var(--s5)}
-        i.s0{background:var(--s0)}i.s1{background:var(--s1)}i.s2{background:var(--s2)}i.s3{background:var(--s3)}i.s4{background:var(--s4)}i.s5{background:var(--s5)}
-        @media print{main{max-width:none;padding:0}h2{break-after:avoid}figure,table{break-inside:avoid}}
-        """;
+    /// <summary>A number, in a .NET format; empty where there is none.</summary>
+    public static Cell Of(double? value, string format) => value is { } v ? new(Num.Text(v, format), v) : new("");
 
-    public static string Head(string title) =>
-        $"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{SvgChart.Escape(title)}</title><style>{Style}</style></head><body><main>";
+    /// <summary>A whole number; empty where there is none.</summary>
+    public static Cell Of(long? value) => value is { } v ? new(Num.Whole(v), v) : new("");
+}
 
-    public static string Table(IReadOnlyList<string> titles, IReadOnlyList<IReadOnlyList<string>> rows)
+/// <summary>A page: one HTML file with its style, script, pictures and numbers inside, that asks nothing of the network.</summary>
+internal sealed class Page(string title)
+{
+    private readonly StringBuilder _body = new();
+    private readonly List<(string Id, string Title)> _sections = [];
+    private bool _open;
+
+    /// <summary>A section with a heading; the contents list leads there.</summary>
+    public Page Section(string heading)
     {
-        var html = new StringBuilder("<div class=\"scroll\"><table><thead><tr>");
-        foreach (string title in titles) html.Append("<th>").Append(SvgChart.Escape(title)).Append("</th>");
-        html.Append("</tr></thead><tbody>");
+        Close();
+        string id = $"s{_sections.Count + 1}";
+        _sections.Add((id, heading));
+        _body.Put($"<section id=\"{id}\"><h2>{Num.Escape(heading)}</h2>");
+        _open = true;
+        return this;
+    }
+
+    /// <summary>A heading inside a section.</summary>
+    public Page Heading(string text, int level = 3)
+    {
+        _body.Put($"<h{level}>{Num.Escape(text)}</h{level}>");
+        return this;
+    }
+
+    /// <summary>A paragraph.</summary>
+    public Page Text(string text, string? style = null)
+    {
+        _body.Put($"<p{(style == null ? "" : $" class=\"{style}\"")}>{Num.Escape(text)}</p>");
+        return this;
+    }
+
+    /// <summary>A list of sentences; nothing where there are none.</summary>
+    public Page List(IReadOnlyCollection<string> lines)
+    {
+        if (lines.Count > 0) _body.Put($"<ul>{string.Concat(lines.Select(l => $"<li>{Num.Escape(l)}</li>"))}</ul>");
+        return this;
+    }
+
+    /// <summary>What a reader must know first; nothing where there is nothing.</summary>
+    public Page Notes(string heading, IReadOnlyCollection<string> lines)
+    {
+        if (lines.Count == 0) return this;
+        _body.Put($"<div class=\"notes\"><b>{Num.Escape(heading)}</b>");
+        List(lines);
+        _body.Append("</div>");
+        return this;
+    }
+
+    /// <summary>HTML as it is: whoever writes it has escaped what came from outside.</summary>
+    public Page Html(string html)
+    {
+        _body.Append(html);
+        return this;
+    }
+
+    /// <summary>A table that sorts by a click on a title and can be saved. A title that begins with a space has sentences under it.</summary>
+    public Page Table(string name, IReadOnlyList<string> titles, IReadOnlyList<IReadOnlyList<Cell>> rows)
+    {
+        _body.Append("<div class=\"table\"><div class=\"scroll\"><table><thead><tr>");
+        foreach (string t in titles) _body.Put($"<th scope=\"col\"{Words(t)}><button type=\"button\">{Num.Escape(t.Trim())}</button></th>");
+        _body.Append("</tr></thead><tbody>");
         foreach (var row in rows)
         {
-            html.Append("<tr>");
-            foreach (string cell in row) html.Append("<td>").Append(SvgChart.Escape(cell)).Append("</td>");
-            html.Append("</tr>");
+            _body.Append("<tr>");
+            for (int i = 0; i < row.Count; i++)
+            {
+                var (text, value) = row[i];
+                string v = value is { } number && double.IsFinite(number) ? $" data-v=\"{number.ToString("R", System.Globalization.CultureInfo.InvariantCulture)}\"" : "";
+                _body.Put($"<td{Words(titles[i])}{v}>{Num.Escape(text)}</td>");
+            }
+            _body.Append("</tr>");
         }
-        return html.Append("</tbody></table></div>").ToString();
+        _body.Put($"</tbody></table></div><button type=\"button\" class=\"csv\" data-name=\"{Num.Escape(FileName(name))}\">CSV</button></div>");
+        return this;
+
+        static string Words(string t) => t.StartsWith(' ') ? " class=\"words\"" : "";
+    }
+
+    /// <summary>Tables in text only.</summary>
+    public Page Table(string name, IReadOnlyList<string> titles, IReadOnlyList<IReadOnlyList<string>> rows) =>
+        Table(name, titles, [.. rows.Select(r => (IReadOnlyList<Cell>)[.. r.Select(c => (Cell)c)])]);
+
+    /// <summary>Figures beside each other. Those without a chart are left out.</summary>
+    /// <param name="style">maps for small ones, wide for contours, empty for curves.</param>
+    /// <param name="figures">Captions, what is said softly behind them, and charts.</param>
+    /// <param name="legend">One legend for all, above them.</param>
+    public Page Figures(string style, IReadOnlyList<(string Caption, string? Soft, Chart? Chart)> figures, bool legend = false)
+    {
+        var drawn = figures.Where(f => f.Chart != null).ToArray();
+        if (drawn.Length == 0) return Text("There is nothing to draw: no value in it is a finite number.", "soft");
+        if (legend && drawn.MaxBy(f => f.Chart!.Legend.Length).Chart!.Legend is { Length: > 0 } keys) _body.Put($"<div class=\"legend\">{keys}</div>");
+        _body.Put($"<div class=\"figures {style}\">");
+        foreach (var (caption, soft, chart) in drawn)
+        {
+            _body.Put($"<figure><figcaption><span>{Num.Escape(caption)}{(soft == null ? "" : $" <i class=\"soft\">{Num.Escape(soft)}</i>")}</span>");
+            _body.Put($"<button type=\"button\" class=\"csv\" title=\"Save the numbers of this figure\">CSV</button></figcaption>");
+            _body.Append(chart!.Svg);
+            if (!legend && chart.Legend.Length > 0) _body.Append("<div class=\"legend\">").Append(chart.Legend).Append("</div>");
+            _body.Append("<script type=\"application/json\">").Append((chart.Data with { Name = FileName(chart.Data.Name) }).ToJson()).Append("</script></figure>");
+        }
+        _body.Append("</div>");
+        return this;
+    }
+
+    /// <summary>The file.</summary>
+    public string ToHtml(string heading, string lead)
+    {
+        Close();
+        var html = new StringBuilder("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">");
+        // Nothing is fetched: should a text ever get past the escaping, the browser refuses too. The empty icon keeps it from asking for one.
+        html.Append("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src 'unsafe-inline';script-src 'unsafe-inline';img-src data: blob:\"><link rel=\"icon\" href=\"data:,\">");
+        html.Put($"<title>{Num.Escape(title)}</title><style>{PageStyle.Text}</style><script>{PageScript.Theme}</script></head><body><main>");
+        html.Put($"<h1>{Num.Escape(heading)}</h1><p class=\"lead\">{Num.Escape(lead)}</p><nav>");
+        if (_sections.Count > 2)
+        {
+            foreach (var (id, name) in _sections) html.Put($"<a href=\"#{id}\">{Num.Escape(name)}</a>");
+        }
+        html.Append("<span class=\"push\"></span><button type=\"button\" id=\"theme\">Light / dark</button><button type=\"button\" id=\"print\">Print</button></nav>");
+        return html.Append(_body).Append("</main><script>").Append(PageScript.Text).Append("</script></body></html>\n").ToString();
+    }
+
+    private void Close()
+    {
+        if (_open) _body.Append("</section>");
+        _open = false;
+    }
+
+    /// <summary>Letters, digits and dashes only.</summary>
+    private static string FileName(string text)
+    {
+        string name = string.Concat(text.Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' ? c : '-')).Trim('-', '.');
+        while (name.Contains("--", StringComparison.Ordinal)) name = name.Replace("--", "-");
+        return name.Length == 0 ? "table" : name[..Math.Min(name.Length, 80)];
     }
 }

@@ -1,7 +1,7 @@
 namespace RefConv.Models.Train;
 
-/// <summary>One method with one seed in a <see cref="MethodComparison"/>.</summary>
-/// <param name="Method">Name of the method; <c>none</c> for the plain model, <c>retrained</c> for the plain model trained twice.</param>
+/// <summary>One row with one seed of a <see cref="TrainingTable"/>.</summary>
+/// <param name="Method">Name of the row: in a comparison that of the method, <c>none</c> for the plain model, <c>retrained</c> for the plain model trained twice.</param>
 /// <param name="Seed">The seed.</param>
 /// <param name="Accuracy">Top-1 on the test pictures at the end.</param>
 /// <param name="TestLoss">Mean cross-entropy on the test pictures at the end.</param>

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Text.Json;
+using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models.Data;
@@ -76,12 +78,20 @@ public sealed class RefocusExperiment
         using var loaded = Zoo.Create(Spec, new Initializer(device, seed: 987654321));
         ModelFile.LoadWeights(loaded, file, strict: true);
         loaded.Eval();
-        double error = MergeCheck.OnScores(refocused, loaded, Data.Test, cancellation).Difference;
+        var (error, largest) = MergeCheck.OnScores(refocused, loaded, Data.Test, cancellation);
         var evaluation = Evaluator.Evaluate(loaded, Data.Test, cancellation: cancellation);
         var summary = Analysis.ModelSummary.Of(loaded);
         var mergedRow = new ExperimentRow("merged", evaluation.Accuracy, evaluation.Loss, refocusedRow.TrainParameters, summary.DeployParameters, summary.DeployMacs,
             Stopwatch.GetElapsedTime(started).TotalSeconds, []);
+        foreach (var row in (ReadOnlySpan<ExperimentRow>)[baseRow, retrained, refocusedRow]) SaveRow(row, row == refocusedRow ? error / Math.Max(largest, double.Epsilon) : null);
         return new ExperimentResult(Recipe.Seed, baseRow, retrained, refocusedRow, mergedRow, error, report);
+    }
+
+    /// <summary>Keeps what a part came to beside its checkpoints, in the shape of a comparison's row, for reports. Steps were not timed.</summary>
+    private void SaveRow(ExperimentRow row, double? error)
+    {
+        var kept = new MethodRow(row.Name, Recipe.Seed, row.Accuracy, row.Loss, error, row.TrainParameters, row.DeployParameters, row.Macs, row.Macs, StepMs: 0, Layers: 0, row.History);
+        AtomicFile.WriteAllText(Path.Combine(Folder, row.Name, "row.json"), JsonSerializer.Serialize(kept, TableJson.Default.MethodRow));
     }
 
     private ExperimentRow TrainPart(string name, Model model, CancellationToken cancellation)

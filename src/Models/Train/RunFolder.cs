@@ -1,21 +1,21 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using RefConv.IO;
 using RefConv.Kernels;
-using RefConv.Optim;
 
 namespace RefConv.Models.Train;
 
 /// <summary>
-/// The folder of a run: <c>last.safetensors</c> (weights, velocities, and in its metadata the state of the run), <c>best.safetensors</c>
-/// (the weights of the best epoch) and <c>run.json</c>, the state once more for people and scripts.
+/// The folder of a run: <c>last.safetensors</c> (weights, the optimiser's state, and in its metadata the state of the run), <c>best.safetensors</c>
+/// (the weights of the best epoch), <c>run.json</c>, the state once more for people and scripts, and <c>recipe.json</c>, which makes the run again.
 /// </summary>
 /// <remarks>
 /// Only <c>last.safetensors</c> counts for resuming: weights and state change together, by one rename.
 /// </remarks>
 public sealed class RunFolder
 {
-    private const string StateKey = "refconv.run";
+    private const string StateKey = "refconv.run", EpochPrefix = "epoch-";
 
     /// <summary>Names a folder; nothing is read or made yet.</summary>
     public RunFolder(string path) => Path = path;
@@ -31,6 +31,13 @@ public sealed class RunFolder
 
     /// <summary>The state, for people and scripts.</summary>
     public string StateFile => System.IO.Path.Combine(Path, "run.json");
+
+    /// <summary>Weights of epochs, in order, where they are kept (<see cref="RunState.KeepEpochs"/>): <c>epoch-000.safetensors</c> is where the run began.</summary>
+    public string[] EpochFiles => !Directory.Exists(Path) ? [] :
+        [.. Directory.GetFiles(Path, EpochPrefix + "*.safetensors").Where(f => EpochOf(f) != null).OrderBy(EpochOf)];
+
+    /// <summary>The recipe, as a file that <c>train --recipe</c> takes.</summary>
+    public string RecipeFile => System.IO.Path.Combine(Path, "recipe.json");
 
     /// <summary>Checks that no run is there that a new one would take the place of; nothing is made.</summary>
     /// <exception cref="IOException">One is, or a file has that name.</exception>
@@ -57,14 +64,12 @@ public sealed class RunFolder
     }
 
     /// <summary>Writes the checkpoint.</summary>
-    public void SaveLast(Model model, Sgd optimizer, RunState state, DataInfo data)
-    {
-        var velocities = optimizer.Groups.SelectMany(g => g.Parameters)
-            .Select(p => (p.Name, p.Parameter, Values: optimizer.VelocityToTorch(p.Name)))
-            .Where(v => v.Values != null)
-            .Select(v => SafeTensorsEntry.FromFloats(ModelFile.OptimizerPrefix + v.Name, v.Parameter.TorchShape.Sizes.ToArray().Select(s => (long)s), v.Values));
-        SaveLast(model, velocities, state.ToJson(), data);
-    }
+    /// <param name="model">The model.</param>
+    /// <param name="training">What training keeps beside it: the optimiser's state and that of an average.</param>
+    /// <param name="state">Where the run stands.</param>
+    /// <param name="data">What it is trained on.</param>
+    public void SaveLast(Model model, IEnumerable<(string Key, Shape Shape, float[] Values)> training, RunState state, DataInfo data) =>
+        SaveLast(model, training.Select(t => SafeTensorsEntry.FromFloats(ModelFile.TrainingPrefix + t.Key, t.Shape.Sizes.ToArray().Select(s => (long)s), t.Values)), state.ToJson(), data);
 
     /// <summary>Writes the checkpoint of any kind of run: the model, the optimiser's tensors, and the state as JSON with a <c>kind</c>.</summary>
     internal void SaveLast(Model model, IEnumerable<SafeTensorsEntry> optimizer, string state, DataInfo? data)
@@ -76,12 +81,18 @@ public sealed class RunFolder
     /// <summary>Writes the best weights.</summary>
     public void SaveBest(Model model, DataInfo? data) => ModelFile.Save(model, BestFile, data);
 
+    /// <summary>Writes the weights after an epoch, without the optimiser's state.</summary>
+    internal void SaveEpoch(Model model, int epoch, DataInfo? data) => ModelFile.Save(model, System.IO.Path.Combine(Path, $"{EpochPrefix}{epoch:000}.safetensors"), data);
+
+    private static int? EpochOf(string file) =>
+        int.TryParse(System.IO.Path.GetFileNameWithoutExtension(file)[EpochPrefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out int epoch) ? epoch : null;
+
     /// <summary>Reads the checkpoint back.</summary>
     /// <exception cref="IOException">There is none, or it is damaged.</exception>
-    public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Velocities, DataInfo? Data) Load(Device device)
+    public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Training, DataInfo? Data) Load(Device device)
     {
-        var (state, velocities) = Read(ModelFile.OptimizerPrefix);
-        return (ModelFile.Load(LastFile, device, out var data), RunState.FromJson(state, LastFile), velocities, data);
+        var (state, training) = Read(ModelFile.TrainingPrefix);
+        return (ModelFile.Load(LastFile, device, out var data), RunState.FromJson(state, LastFile), training, data);
     }
 
     /// <summary>What kind of run it is, as its state says; for choosing who goes on with it.</summary>
@@ -90,7 +101,7 @@ public sealed class RunFolder
     {
         try
         {
-            return JsonNode.Parse(Read(ModelFile.AllOptimizersPrefix, tensors: false).State)?["kind"]?.GetValue<string>() ?? "";
+            return JsonNode.Parse(Read(ModelFile.TrainingPrefix, tensors: false).State)?["kind"]?.GetValue<string>() ?? "";
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {

@@ -30,8 +30,14 @@ public sealed record RunState
     /// <summary>Limit on the test pictures; null for all.</summary>
     public int? TestLimit { get; init; }
 
+    /// <summary>The weights of every epoch are kept, those from before the first one as well: the path that training takes.</summary>
+    public bool KeepEpochs { get; init; }
+
     /// <summary>The recipe.</summary>
     public required Recipe Recipe { get; init; }
+
+    /// <summary>Where it was last trained; null in runs of earlier versions.</summary>
+    public string? Environment { get; init; }
 
     /// <summary>Finished epochs.</summary>
     public int Epoch { get; init; }
@@ -51,9 +57,13 @@ public sealed record RunState
     /// <summary>Finished epochs, one each.</summary>
     public IReadOnlyList<EpochResult> History { get; init; } = [];
 
-    /// <summary>The last epoch is done.</summary>
+    /// <summary>The last epoch is done, or no better one is expected.</summary>
     [JsonIgnore]
-    public bool IsFinished => Epoch >= Recipe.Epochs;
+    public bool IsFinished => Epoch >= Recipe.Epochs || IsStoppedEarly;
+
+    /// <summary>So many epochs in a row brought nothing better that the recipe's patience is over.</summary>
+    [JsonIgnore]
+    public bool IsStoppedEarly => Recipe.Patience > 0 && Epoch < Recipe.Epochs && History.Count > 0 && History[^1].Epoch - History.MaxBy(h => h.Accuracy)!.Epoch >= Recipe.Patience;
 
     /// <summary>Best top-1 so far; 0 before the first epoch.</summary>
     [JsonIgnore]
@@ -75,6 +85,6 @@ public sealed record RunState
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, Converters = [typeof(RecipeConverter)])]
 [JsonSerializable(typeof(RunState))]
 internal sealed partial class RunJson : JsonSerializerContext;

@@ -49,7 +49,7 @@ public static class SuperResolver
 /// </summary>
 public sealed class SuperResolutionTrainer : IDisposable
 {
-    private const string AdamPrefix = ModelFile.AllOptimizersPrefix + "adam.";
+    private const string AdamPrefix = ModelFile.TrainingPrefix + "adam.";
 
     private readonly SuperResolutionData _data;
     private readonly PatchLoader _loader;

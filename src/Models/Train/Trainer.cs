@@ -14,7 +14,14 @@ namespace RefConv.Models.Train;
 /// <param name="Accuracy">Training accuracy of the epoch so far.</param>
 /// <param name="LearningRate">Of the last step.</param>
 /// <param name="BatchSize">Pictures a step.</param>
-public readonly record struct TrainingProgress(int Epoch, int Epochs, int Step, int Steps, double Loss, double Accuracy, double LearningRate, int BatchSize);
+public readonly record struct TrainingProgress(int Epoch, int Epochs, int Step, int Steps, double Loss, double Accuracy, double LearningRate, int BatchSize)
+{
+    /// <summary>Loss of the last step alone.</summary>
+    public double StepLoss { get; init; }
+
+    /// <summary>Share of its pictures classified right.</summary>
+    public double StepAccuracy { get; init; }
+}
 
 /// <summary>Looks on while a <see cref="Trainer"/> works.</summary>
 public interface ITrainingObserver
@@ -38,8 +45,9 @@ public sealed class Trainer : IDisposable
 {
     private readonly DataSource _data;
     private readonly DataInfo _info;
-    private Sgd _optimizer;
-    private readonly WarmupCosine _schedule;
+    private IOptimizer _optimizer;
+    private ModelEma? _average;
+    private readonly ILearningRateSchedule _schedule;
     private readonly BatchLoader _loader;
     private readonly RunFolder? _folder;
 
@@ -48,27 +56,44 @@ public sealed class Trainer : IDisposable
     /// <param name="data">What to train and test on.</param>
     /// <param name="state">Recipe, and where the run stands (a new <see cref="RunState"/> for a new run).</param>
     /// <param name="folder">Where to keep checkpoints; null for none.</param>
-    /// <param name="velocities">The optimiser's state, when resuming.</param>
+    /// <param name="training">When resuming, what the checkpoint keeps beside the model: the optimiser's state and that of the average.</param>
     /// <exception cref="ArgumentException">The recipe, or the data for this model, makes no sense.</exception>
-    public Trainer(Model model, DataSource data, RunState state, RunFolder? folder = null, IReadOnlyDictionary<string, float[]>? velocities = null)
+    public Trainer(Model model, DataSource data, RunState state, RunFolder? folder = null, IReadOnlyDictionary<string, float[]>? training = null)
     {
         var recipe = state.Recipe;
         recipe.Validate();
         Evaluator.CheckFits(model, data.Train);
-        (Model, _data, State, _folder) = (model, data, state, folder);
+        (Model, _data, _folder) = (model, data, folder);
+        State = state with { Environment = $"{model.Device.Name}, {model.Device.Description}" };
         _info = DataInfo.Of(data.Train);
-        _optimizer = MakeOptimizer();
-        foreach (var (name, values) in velocities ?? new Dictionary<string, float[]>()) _optimizer.LoadVelocity(name, values);
-        _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, new Augmentation(recipe.CropPadding, recipe.HorizontalFlip));
-        long steps = _loader.BatchesPerEpoch;
-        _schedule = new WarmupCosine(recipe.LearningRate, recipe.Epochs * steps, (long)(recipe.WarmupEpochs * steps), recipe.MinimumLearningRate);
+        _loader = BatchLoader.Training(data.Train, recipe.BatchSize, recipe.Seed, Augmentation.Of(recipe));
+        _schedule = recipe.MakeSchedule(_loader.BatchesPerEpoch);
+        _optimizer = recipe.MakeOptimizer(model.NamedParameters());
+        _average = MakeAverage();
+        if (training == null) return;
+        try
+        {
+            _optimizer.Load(training.Where(t => !t.Key.StartsWith(ModelEma.StatePrefix, StringComparison.Ordinal)).ToDictionary());
+            _average?.Load(training);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
-    /// <summary>The model in training.</summary>
+    /// <summary>The model in training; when the run is done, with the averaged weights where the recipe wants an average.</summary>
     public Model Model { get; }
+
+    /// <summary>What is evaluated after an epoch: the average where there is one, the model otherwise.</summary>
+    public Model Evaluated => _average?.Model ?? Model;
 
     /// <summary>Where the run stands.</summary>
     public RunState State { get; private set; }
+
+    /// <summary>Steps of an epoch.</summary>
+    public int StepsPerEpoch => _loader.BatchesPerEpoch;
 
     /// <summary>Told about every step and epoch.</summary>
     public ITrainingObserver? Observer { get; set; }
@@ -79,10 +104,10 @@ public sealed class Trainer : IDisposable
     /// <exception cref="IOException">No run there, or damaged.</exception>
     public static Trainer Resume(RunFolder folder, Kernels.Device device)
     {
-        var (model, state, velocities, info) = folder.Load(device);
+        var (model, state, training, info) = folder.Load(device);
         try
         {
-            return new Trainer(model, DataSource.Open(state.Data, state.Limit, state.TestLimit, ImageFolderOptions.For(model.Spec, info)), state, folder, velocities);
+            return new Trainer(model, DataSource.Open(state.Data, state.Limit, state.TestLimit, ImageFolderOptions.For(model.Spec, info)), state, folder, training);
         }
         catch
         {
@@ -100,20 +125,25 @@ public sealed class Trainer : IDisposable
     {
         int last = Math.Min(State.Recipe.Epochs, stopAfter ?? int.MaxValue);
         Model.Train();
-        while (State.Epoch < last)
+        if (State is { KeepEpochs: true, Epoch: 0, StepInEpoch: 0 }) _folder?.SaveEpoch(Model, 0, _info);
+        while (State.Epoch < last && !State.IsFinished)
         {
             if (!RunEpoch(cancellation))
             {
                 CheckFinite();
-                _folder?.SaveLast(Model, _optimizer, State, _info);
+                Save();
                 return false;
             }
         }
         return State.IsFinished;
     }
 
-    /// <summary>Gives the optimiser's memory back; the model stays.</summary>
-    public void Dispose() => _optimizer.Dispose();
+    /// <summary>Gives the memory of optimiser and average back; the model stays.</summary>
+    public void Dispose()
+    {
+        _optimizer.Dispose();
+        _average?.Dispose();
+    }
 
     private bool RunEpoch(CancellationToken cancellation)
     {
@@ -132,14 +162,18 @@ public sealed class Trainer : IDisposable
             var (loss, correct) = Step(batch, step, now);
             State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
             Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
-                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize));
+                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize)
+            {
+                StepLoss = loss,
+                StepAccuracy = correct / (double)batch.Count,
+            });
         }
         CheckFinite();
         double rate = _schedule.At((State.Epoch * (long)steps) + steps - 1);
         Evaluation test;
         try
         {
-            test = Evaluator.Evaluate(Model, _data.Test, cancellation: cancellation);
+            test = Evaluator.Evaluate(Evaluated, _data.Test, cancellation: cancellation);
         }
         catch (OperationCanceledException)
         {
@@ -152,47 +186,40 @@ public sealed class Trainer : IDisposable
             rate, before + Stopwatch.GetElapsedTime(started).TotalSeconds);
         bool best = test.Accuracy > State.BestAccuracy || State.History.Count == 0;
         State = State with { Epoch = State.Epoch + 1, StepInEpoch = 0, LossSum = 0, Correct = 0, EpochSeconds = 0, History = [.. State.History, result] };
-        if (best) _folder?.SaveBest(Model, _info);
+        if (best) _folder?.SaveBest(Evaluated, _info);
+        // The path of training is that of the weights that are trained, not of their average.
+        if (State.KeepEpochs) _folder?.SaveEpoch(Model, State.Epoch, _info);
+        if (State.IsFinished) TakeAverage();
         Evolve(State.Epoch - 1);
-        _folder?.SaveLast(Model, _optimizer, State, _info);
+        Save();
         Observer?.OnEpoch(result);
         return true;
     }
 
-    private (double Loss, int Correct) Step(Batch batch, long step, double rate)
+    private StepResult Step(Batch batch, long step, double rate)
     {
-        var device = Model.Device;
-        using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
-        using var labels = Tensor.From(device, batch.Labels, new Shape(batch.Count));
-        using var tape = Tape.Train(step, State.Recipe.Seed, State.Recipe.SaveMemory);
-        var logits = Model.Forward(x);
-        var loss = logits.CrossEntropy(labels, State.Recipe.LabelSmoothing);
-        double value = loss.Item();
-        if (!double.IsFinite(value))
-            throw Diverged($"The loss is {value} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4})");
-        int correct = Evaluator.CountCorrect(logits.ToArray(), batch.Labels, 1);
-        tape.Backward(loss);
-        foreach (var form in Model.Forms) (form.Method as IEvolving)?.AfterBackward(Model);
-        _optimizer.Step(rate);
-        _optimizer.ZeroGrad();
-        return (value, correct);
+        var result = TrainingStep.Run(Model, _optimizer, State.Recipe, batch, step, rate);
+        if (!double.IsFinite(result.Loss))
+            throw Diverged($"The loss is {result.Loss} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4})");
+        _average?.Update(step);
+        return result;
     }
 
-    private Sgd MakeOptimizer()
+    private ModelEma? MakeAverage() => State.Recipe.EmaDecay > 0 && !State.IsFinished ? new ModelEma(Model, State.Recipe.EmaDecay, State.Recipe.EmaWarmup) : null;
+
+    /// <summary>The run is done: the averaged weights, which were evaluated all along, become the model's.</summary>
+    private void TakeAverage()
     {
-        var recipe = State.Recipe;
-        var trainable = Model.NamedParameters().Where(p => p.Parameter.Trainable).ToArray();
-        return new Sgd(
-            [
-                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank > 1)], recipe.WeightDecay),
-                new ParameterGroup([.. trainable.Where(p => p.Parameter.TorchShape.Rank <= 1)], recipe.NormWeightDecay),
-            ],
-            recipe.Momentum, recipe.Nesterov);
+        _average?.CopyToModel();
+        _average?.Dispose();
+        _average = null;
     }
+
+    private void Save() => _folder?.SaveLast(Model, _optimizer.State().Concat(_average?.State() ?? []), State, _info);
 
     /// <summary>
-    /// Lets methods change the model at the end of an epoch, before it is saved. Parameters that are there before and after keep their velocity; new ones begin
-    /// without.
+    /// Lets methods change the model at the end of an epoch, before it is saved. Parameters that are there before and after keep the optimiser's state; new ones begin
+    /// without. An average begins again: what was averaged is of another form.
     /// </summary>
     private void Evolve(int epoch)
     {
@@ -205,13 +232,13 @@ public sealed class Trainer : IDisposable
         }
         if (!changed) return;
         Model.Train();
-        var next = MakeOptimizer();
-        foreach (var (name, parameter) in next.Groups.SelectMany(g => g.Parameters))
-        {
-            if (before.GetValueOrDefault(name) == parameter && _optimizer.VelocityToTorch(name) is { } velocity) next.LoadVelocity(name, velocity);
-        }
+        var next = State.Recipe.MakeOptimizer(Model.NamedParameters());
+        var kept = next.Groups.SelectMany(g => g.Parameters).Where(p => before.GetValueOrDefault(p.Name) == p.Parameter).Select(p => p.Name).ToHashSet();
+        next.Load(_optimizer.State().Where(s => kept.Contains(s.Key[(s.Key.IndexOf('.') + 1)..])).ToDictionary(s => s.Key, s => s.Values));
         _optimizer.Dispose();
         _optimizer = next;
+        _average?.Dispose();
+        _average = MakeAverage();
     }
 
     /// <summary>One pass over a batch of an epoch in training mode, for the statistics it leaves.</summary>

@@ -26,7 +26,7 @@ internal static class WeightLoader
     public static StateMismatch Load(Model model, ITensorFile file, bool strict, bool classifier)
     {
         var state = Named(model, file.Tensors
-            .Where(t => !t.Name.StartsWith(ModelFile.AllOptimizersPrefix, StringComparison.Ordinal))
+            .Where(t => !t.Name.StartsWith(ModelFile.TrainingPrefix, StringComparison.Ordinal))
             .ToDictionary(t => t.Name, t => StateEntry.Of(file, t), StringComparer.Ordinal));
         AddCounters(model, state);
         if (Classifier(model) is { } last)

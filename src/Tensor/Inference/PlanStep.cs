@@ -106,7 +106,10 @@ internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor inpu
     public void Fold(double[] scale, double[] shift, Tensor output)
     {
         int k = geometry.K;
-        for (int i = 0; i < _weight.Length; i++) _weight[i] *= scale[i % k];
+        for (int row = 0; row < _weight.Length; row += k)
+        {
+            for (int i = 0; i < k; i++) _weight[row + i] *= scale[i];
+        }
         _bias ??= new double[k];
         for (int i = 0; i < k; i++) _bias[i] = (_bias[i] * scale[i]) + shift[i];
         _output = output;

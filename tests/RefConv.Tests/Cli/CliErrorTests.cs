@@ -174,7 +174,7 @@ public sealed class CliErrorTests(CliTests.Pipeline pipeline) : IClassFixture<Cl
     {
         string run = _folder.File("run");
         Fails(1, "training diverged and was stopped", ["train", .. Tiny, "--width", "0.0625", "--epochs", "2", "--warmup", "0", "--lr", "1e30", "--out", run]);
-        Assert.Equal(["run.json"], Directory.GetFiles(run).Select(Path.GetFileName));
+        Assert.Equal(["recipe.json", "run.json"], Directory.GetFiles(run).Select(Path.GetFileName).Order());
         // The folder holds no run, so the next try may take it.
         Good(["train", .. Tiny, "--width", "0.0625", "--epochs", "1", "--out", run]);
     }
@@ -196,7 +196,7 @@ public sealed class CliErrorTests(CliTests.Pipeline pipeline) : IClassFixture<Cl
         string run = Directory.CreateDirectory(_folder.File("run")).FullName;
         File.CreateSymbolicLink(new RunFolder(run).BestFile, "/dev/full");
         Fails(1, "best.safetensors", ["train", .. Tiny, "--width", "0.0625", "--epochs", "1", "--out", run]);
-        Assert.Equal(["best.safetensors", "run.json"], Directory.GetFileSystemEntries(run).Select(Path.GetFileName).Order());
+        Assert.Equal(["best.safetensors", "recipe.json", "run.json"], Directory.GetFileSystemEntries(run).Select(Path.GetFileName).Order());
         Assert.True(File.Exists("/dev/full"));
     }
 

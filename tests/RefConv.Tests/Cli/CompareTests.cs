@@ -42,7 +42,7 @@ public sealed class CompareTests : IDisposable
         Assert.Equal(trained, Weight(_folder.File("runs/seed1/none/last.safetensors"), "model.1.0.weight"));
         Assert.Equal(trained, Weight(_folder.File("runs/seed1/refconv/last.safetensors"), "model.1.0.weight")); // the frozen basis
         string page = File.ReadAllText(_folder.File("runs/report.html"));
-        Assert.Equal(6, page.Split("<circle").Length - 1); // three rows in two charts
+        Assert.Equal(6, page.Split("<circle").Length - 1); // three rows in two charts of dots
         Assert.Contains("| refconv |", File.ReadAllText(_folder.File("runs/comparison.md")));
         Fails(1, "comparison of something else", [.. Options, "--lr", "0.2"]);
     }
@@ -87,7 +87,7 @@ public sealed class CompareTests : IDisposable
         var rows = Rows(Good([.. options, "--json"]));
         Assert.Equal(["none", "wn", "retrained", "refconv"], rows.Keys);
         Assert.All(rows.Values, r => Assert.Contains("training diverged", r.GetProperty("failed").GetString()));
-        Assert.Contains("starts from the plain model's row, which failed", rows["refconv"].GetProperty("failed").GetString());
+        Assert.Contains("starts from the row 'none', which failed", rows["refconv"].GetProperty("failed").GetString());
         string page = File.ReadAllText(_folder.File("runs/comparison.md"));
         Assert.Contains("| wn | failed |", page);
         Assert.Contains("* wn failed: ", page);

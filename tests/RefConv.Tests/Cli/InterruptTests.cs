@@ -5,12 +5,17 @@ using RefConv.Tests.Models;
 
 namespace RefConv.Tests.Cli;
 
-/// <summary>Ctrl-C on the tool as people run it: a process of its own and a real signal.</summary>
+/// <summary>Ctrl-C, and kill for what runs in the background, on the tool as people run it: a process of its own and a real signal.</summary>
 [Collection(ConsoleCollection.Name)]
 public sealed class InterruptTests
 {
     [UnixFact]
-    public void CtrlCSavesTheRunAndSaysHowToGoOn()
+    public void CtrlCSavesTheRunAndSaysHowToGoOn() => ASignalSavesTheRunAndSaysHowToGoOn("INT");
+
+    [UnixFact]
+    public void KillSavesTheRunAndSaysHowToGoOn() => ASignalSavesTheRunAndSaysHowToGoOn("TERM");
+
+    private static void ASignalSavesTheRunAndSaysHowToGoOn(string signal)
     {
         using var folder = new TemporaryFolder();
         string interrupted = folder.File("interrupted"), whole = folder.File("whole");
@@ -23,7 +28,7 @@ public sealed class InterruptTests
         do line = process.StandardOutput.ReadLine();
         while (line != null && !line.Contains(" epoch "));
         Assert.NotNull(line);
-        Signal(process, "INT");
+        Signal(process, signal);
         string rest = process.StandardOutput.ReadToEnd();
         Assert.True(process.WaitForExit(60_000), "it did not end");
         Assert.Equal(130, process.ExitCode);

@@ -66,7 +66,7 @@ internal static class TrainingBench
         var a = Tensors(new RunFolder(expected).LastFile);
         var b = Tensors(new RunFolder(actual).LastFile);
         Assert.Equal(a.Keys, b.Keys);
-        Assert.Contains(a.Keys, k => k.StartsWith(ModelFile.OptimizerPrefix, StringComparison.Ordinal));
+        Assert.Contains(a.Keys, k => k.StartsWith(ModelFile.TrainingPrefix, StringComparison.Ordinal));
         foreach (var (key, bits) in a) Assert.True(bits.AsSpan().SequenceEqual(b[key]), $"'{key}' differs");
         Assert.Equal(History(expected), History(actual));
     }
