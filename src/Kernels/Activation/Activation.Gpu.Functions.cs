@@ -6,13 +6,26 @@ internal static class GpuActivation
     public static float Apply(ActivationKind kind, float x)
     {
         if (kind == ActivationKind.Identity) return x;
-        if (kind == ActivationKind.ReLU) return x < 0 ? 0 : x; // NaN stays
+        if (kind == ActivationKind.ReLU) return Relu(x);
         if (kind == ActivationKind.ReLU6) return Relu6(x);
         if (kind == ActivationKind.Hardsigmoid) return Relu6(x + 3) * (1f / 6);
         if (kind == ActivationKind.Hardswish) return x * (Relu6(x + 3) * (1f / 6));
         if (kind == ActivationKind.Sigmoid) return Sigmoid(x);
         if (kind == ActivationKind.SiLU) return x * Sigmoid(x);
         return x * NormalDistribution(x);
+    }
+
+    /// <summary>The same of four values, asking for the kind once.</summary>
+    public static Float4 Apply(ActivationKind kind, Float4 x)
+    {
+        if (kind == ActivationKind.Identity) return x;
+        if (kind == ActivationKind.ReLU) return new() { X = Relu(x.X), Y = Relu(x.Y), Z = Relu(x.Z), W = Relu(x.W) };
+        if (kind == ActivationKind.ReLU6) return Relu6(x);
+        if (kind == ActivationKind.Hardsigmoid) return (1f / 6) * Relu6(x + Float4.Of(3));
+        if (kind == ActivationKind.Hardswish) return x * ((1f / 6) * Relu6(x + Float4.Of(3)));
+        if (kind == ActivationKind.Sigmoid) return Sigmoid(x);
+        if (kind == ActivationKind.SiLU) return x * Sigmoid(x);
+        return x * new Float4() { X = NormalDistribution(x.X), Y = NormalDistribution(x.Y), Z = NormalDistribution(x.Z), W = NormalDistribution(x.W) };
     }
 
     /// <summary>f′(x), at the kinks as <see cref="IKernels.ActivationBackward"/> says.</summary>
@@ -29,9 +42,16 @@ internal static class GpuActivation
         return NormalDistribution(x) + (x * 0.398942280401f * MathF.Exp(-0.5f * x * x)); // φ(x) = e^(−x²/2)/√(2π)
     }
 
+    // Of NaN both comparisons are false: it stays.
+    private static float Relu(float x) => x < 0 ? 0 : x;
+
     private static float Relu6(float x) => x < 0 ? 0 : x > 6 ? 6 : x;
 
+    private static Float4 Relu6(Float4 x) => new() { X = Relu6(x.X), Y = Relu6(x.Y), Z = Relu6(x.Z), W = Relu6(x.W) };
+
     private static float Sigmoid(float x) => 1 / (1 + MathF.Exp(-x));
+
+    private static Float4 Sigmoid(Float4 x) => new() { X = Sigmoid(x.X), Y = Sigmoid(x.Y), Z = Sigmoid(x.Z), W = Sigmoid(x.W) };
 
     /// <summary>Φ(x): the formula of the processor's kernels, which see for its source.</summary>
     private static float NormalDistribution(float x)
