@@ -29,7 +29,7 @@ internal sealed partial class GpuKernels
         where L : unmanaged, ILane<L> where F : struct, IGpuFunction
     {
         long columns = g.Inner / L.Width;
-        int log = Math.Min(5, Log2Up(columns)), lanes = 1 << log, rows = SumGroup / lanes;
+        int log = Math.Min(5, Log2Up(columns)), lanes = 1 << log, rows = BarrierGroup(SumGroup) / lanes;
         long groups = g.Outer * DivideUp(columns, lanes);
         // At least 16 rows a thread: below that a chunk costs more than it brings.
         int chunks = (int)Math.Clamp(_device.FullGrid / groups, 1, Math.Min(mostChunks, Math.Max(1, g.Length / (rows * 16L))));
@@ -40,14 +40,14 @@ internal sealed partial class GpuKernels
         };
         if (chunks == 1)
         {
-            LaunchGroups(ColumnSumKernel<L, F>, ((int)groups, 1, 1), arguments);
+            LaunchGroups(ColumnSumKernel<L, F>, ((int)groups, 1, 1), arguments, BarrierGroup(SumGroup));
             return;
         }
         using var totals = _device.Scratch(g.Outer * chunks * g.Inner);
         arguments.Y = totals.Floats;
         arguments.Scale = 1;
         arguments.Accumulate = 0;
-        LaunchGroups(ColumnSumKernel<L, F>, ((int)groups, chunks, 1), arguments);
+        LaunchGroups(ColumnSumKernel<L, F>, ((int)groups, chunks, 1), arguments, BarrierGroup(SumGroup));
         SumColumns<L, ScaleFunction>(new(g.Outer, chunks, g.Inner), totals.Floats, totals.Floats, y, scale, accumulate, mostChunks: 1);
     }
 
@@ -72,7 +72,7 @@ internal sealed partial class GpuKernels
     private static void ColumnSumKernel<L, F>(SumArguments a) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
     {
         var shared = SharedMemory.Allocate<L>(SumGroup);
-        int thread = Group.IdxX, lanes = 1 << a.LogLanes, row = thread >> a.LogLanes, rows = SumGroup >> a.LogLanes;
+        int thread = Group.IdxX, lanes = 1 << a.LogLanes, row = thread >> a.LogLanes, rows = Group.DimX >> a.LogLanes;
         int outer = Grid.IdxX / a.Slices, slice = Grid.IdxX - (outer * a.Slices);
         long column = ((long)slice << a.LogLanes) + (thread & (lanes - 1));
         long first = Grid.IdxY * a.RowsOfChunk, end = Math.Min(a.Length, first + a.RowsOfChunk), at = first + row;
