@@ -28,14 +28,15 @@ internal static class GpuActivation
         return x * new Float4() { X = NormalDistribution(x.X), Y = NormalDistribution(x.Y), Z = NormalDistribution(x.Z), W = NormalDistribution(x.W) };
     }
 
+    /// <remarks>1f and 0f, not 1 and 0: of a comparison turned into a whole number and that into a float, ILGPU's OpenCL makes the float with the bits of the whole number.</remarks>
     /// <summary>f′(x), at the kinks as <see cref="IKernels.ActivationBackward"/> says.</summary>
     public static float Slope(ActivationKind kind, float x)
     {
         if (kind == ActivationKind.Identity) return 1;
-        if (kind == ActivationKind.ReLU) return x > 0 ? 1 : 0;
-        if (kind == ActivationKind.ReLU6) return x > 0 && x < 6 ? 1 : 0;
-        if (kind == ActivationKind.Hardsigmoid) return x > -3 && x < 3 ? 1f / 6 : 0;
-        if (kind == ActivationKind.Hardswish) return x <= -3 ? 0 : x < 3 ? (x * (1f / 3)) + 0.5f : 1;
+        if (kind == ActivationKind.ReLU) return x > 0 ? 1f : 0f;
+        if (kind == ActivationKind.ReLU6) return x > 0 && x < 6 ? 1f : 0f;
+        if (kind == ActivationKind.Hardsigmoid) return x > -3 && x < 3 ? 1f / 6 : 0f;
+        if (kind == ActivationKind.Hardswish) return x <= -3 ? 0f : x < 3 ? (x * (1f / 3)) + 0.5f : 1;
         float s = Sigmoid(x);
         if (kind == ActivationKind.Sigmoid) return s * (1 - s);
         if (kind == ActivationKind.SiLU) return s * (1 + (x * (1 - s)));
@@ -43,9 +44,9 @@ internal static class GpuActivation
     }
 
     // Of NaN both comparisons are false: it stays.
-    private static float Relu(float x) => x < 0 ? 0 : x;
+    private static float Relu(float x) => x < 0 ? 0f : x;
 
-    private static float Relu6(float x) => x < 0 ? 0 : x > 6 ? 6 : x;
+    private static float Relu6(float x) => x < 0 ? 0f : x > 6 ? 6f : x;
 
     private static Float4 Relu6(Float4 x) => new() { X = Relu6(x.X), Y = Relu6(x.Y), Z = Relu6(x.Z), W = Relu6(x.W) };
 
