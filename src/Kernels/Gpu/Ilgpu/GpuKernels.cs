@@ -33,9 +33,12 @@ internal sealed partial class GpuKernels(IlgpuDevice device) : IKernels
         _device.Launcher.Launch(kernel, ((int)Math.Min(_device.FullGrid, (count + group - 1) / group), 1, 1), arguments, group);
     }
 
-    /// <summary>Runs a kernel on exactly so many groups, of the size that its attribute says.</summary>
-    private void LaunchGroups<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct =>
-        _device.Launcher.Launch(kernel, groups, arguments);
+    /// <summary>Runs a kernel on exactly so many groups, of the size that its attribute says, or of a smaller one that the kernel can do with.</summary>
+    private void LaunchGroups<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments, int? group = null) where TArguments : struct =>
+        _device.Launcher.Launch(kernel, groups, arguments, group);
+
+    /// <summary>The group of a kernel that takes its size from Group.DimX (a power of two): small on the simulation, where a barrier waits for as many threads of the system.</summary>
+    private int BarrierGroup(int group) => _device.IsSimulated ? Math.Min(32, group) : group;
 }
 
 /// <summary>Where a thread of a <c>LaunchElements</c> kernel begins, and how far its next element is.</summary>
@@ -47,7 +50,7 @@ internal static class GpuThread
 }
 
 /// <summary>Four neighbouring floats: loaded and stored in one instruction of 128 bits.</summary>
-internal struct Float4
+internal partial struct Float4
 {
     public float X, Y, Z, W;
 

@@ -80,7 +80,7 @@ internal sealed class IlgpuDevice : Device
         try
         {
             if (_uploads != null) _uploads.Write(View(destination), source);
-            else View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+            else CopyPinned(View(destination), source);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -102,7 +102,7 @@ internal sealed class IlgpuDevice : Device
         if (destination.Length == 0) return;
         try
         {
-            View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+            CopyPinned(View(source), destination);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -140,6 +140,25 @@ internal sealed class IlgpuDevice : Device
 
     /// <summary>An error of a driver, as ILGPU reports it.</summary>
     internal static bool IsDriverError(Exception e) => e is CudaException or CLException;
+
+    /// <summary>ILGPU takes the address and lets go of the reference: unpinned, the collector may move the memory while the driver still writes to where it was.</summary>
+    private unsafe void CopyPinned(ArrayView<float> source, Span<float> destination)
+    {
+        fixed (float* pinned = destination)
+        {
+            source.CopyToCPU(Accelerator.DefaultStream, ref *pinned, destination.Length);
+            Accelerator.DefaultStream.Synchronize();
+        }
+    }
+
+    private unsafe void CopyPinned(ArrayView<float> destination, ReadOnlySpan<float> source)
+    {
+        fixed (float* pinned = source)
+        {
+            destination.CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
+            Accelerator.DefaultStream.Synchronize();
+        }
+    }
 
     private static void CheckLength(BufferView view, int length)
     {
