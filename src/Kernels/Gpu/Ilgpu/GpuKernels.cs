@@ -47,7 +47,7 @@ internal static class GpuThread
 }
 
 /// <summary>Four neighbouring floats: loaded and stored in one instruction of 128 bits.</summary>
-internal struct Float4
+internal partial struct Float4
 {
     public float X, Y, Z, W;
 

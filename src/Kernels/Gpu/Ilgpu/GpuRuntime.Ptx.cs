@@ -22,7 +22,7 @@ internal static partial class GpuRuntime
         lock (s_ptx)
         {
             var compiled = (PTXCompiledKernel)s_ptx.Value.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(method), KernelLauncher.Specialization(method));
-            return new(kernel, compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide, attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
+            return new(kernel, compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide && !method.GetGenericArguments().Contains(typeof(Float1)), attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
         }
     }
 
