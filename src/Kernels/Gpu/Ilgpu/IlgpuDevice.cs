@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -80,7 +79,7 @@ internal sealed class IlgpuDevice : Device
         try
         {
             if (_uploads != null) _uploads.Write(View(destination), source);
-            else View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+            else CopyPinned(View(destination), source);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -96,13 +95,14 @@ internal sealed class IlgpuDevice : Device
         Write(destination, values);
     }
 
-    public override void Read(BufferView source, Span<float> destination)
+    public override unsafe void Read(BufferView source, Span<float> destination)
     {
         CheckLength(source, destination.Length);
         if (destination.Length == 0) return;
         try
         {
-            View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+            // ILGPU's driver works with the address while the garbage collector may move the memory: it must be held.
+            fixed (float* memory = destination) View(source).CopyToCPU(Accelerator.DefaultStream, ref *memory, destination.Length);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -140,6 +140,11 @@ internal sealed class IlgpuDevice : Device
 
     /// <summary>An error of a driver, as ILGPU reports it.</summary>
     internal static bool IsDriverError(Exception e) => e is CudaException or CLException;
+
+    private unsafe void CopyPinned(ArrayView<float> to, ReadOnlySpan<float> source)
+    {
+        fixed (float* memory = source) to.CopyFromCPU(Accelerator.DefaultStream, ref *memory, source.Length);
+    }
 
     private static void CheckLength(BufferView view, int length)
     {
