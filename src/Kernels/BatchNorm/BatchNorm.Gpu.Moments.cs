@@ -4,9 +4,8 @@ namespace RefConv.Kernels;
 
 /// <summary>
 /// Mean and variance of columns in one pass. Σx² − n·μ² would lose all digits of a large mean, and an update of both for every element costs a
-/// division. So a thread takes Σ(x − p) and Σ(x − p)² around a pivot p of its own, its first element; threads, then strips, are put together exactly, by two
-/// passes over their means: nothing large is ever subtracted from something large, unless one thread's first element stands far out, and then it is
-/// that element which makes the variance.
+/// division. So a thread takes Σ(x − p) and Σ(x − p)² around a pivot p of its own, the median of its first, middle and last element: far out only if most of them are, and then
+/// they are what makes the variance. Threads, then strips, are put together by two passes over their means, so that nothing large is subtracted from something large.
 /// </summary>
 internal sealed partial class GpuKernels
 {
@@ -55,7 +54,7 @@ internal sealed partial class GpuKernels
         public ColumnWork Work;
         public ArrayView<float> X;
 
-        /// <summary>[strips, 3, channels]: pivot, mean − pivot, Σ(x − mean)²</summary>
+        /// <summary>[strips, 3, channels]: about the mean, what is missing to it, Σ(x − mean)²</summary>
         public ArrayView<float> Partials;
     }
 
@@ -70,8 +69,8 @@ internal sealed partial class GpuKernels
         if (t.First < t.End)
         {
             var xs = a.X.Cast<F>();
-            pivot = xs[t.First];
-            long i = t.First;
+            long i = t.First, count = (t.End - 1 - i) / t.Step;
+            pivot = Median(xs[i], xs[i + (count / 2 * t.Step)], xs[i + (count * t.Step)]);
             for (; i + (3 * t.Step) < t.End; i += 4 * t.Step)
             {
                 F x0 = xs[i], x1 = xs[i + t.Step], x2 = xs[i + (2 * t.Step)], x3 = xs[i + (3 * t.Step)];
@@ -83,6 +82,12 @@ internal sealed partial class GpuKernels
             for (; i < t.End; i += t.Step) AddMoments(xs[i] - pivot, ref s0, ref q0);
         }
         WriteMoments(a, t, pivot, s0 + s1, q0 + q1);
+    }
+
+    private static F Median<F>(F a, F b, F c) where F : unmanaged, ILanes<F>
+    {
+        F low = F.AtMost(a, b, a, b), high = F.AtMost(a, b, b, a), below = F.AtMost(high, c, high, c);
+        return F.AtMost(low, below, below, low);
     }
 
     private static void AddMoments<F>(F d, ref F sum, ref F squares) where F : unmanaged, ILanes<F>
@@ -109,17 +114,21 @@ internal sealed partial class GpuKernels
         F total = F.Broadcast(0), m2 = total;
         for (int row = 0, at = t.Lane; row < threads; row++, at += a.Work.Width)
             total += F.Broadcast(a.Work.RowsOfThread(rows, row)) * ((pivots[at] - pivot) + means[at]);
-        mean = total / F.Broadcast(rows);
+        // Once more around what was found, which also says what was lost in finding it.
+        F centre = pivot + (total / F.Broadcast(rows));
+        total = F.Broadcast(0);
         for (int row = 0, at = t.Lane; row < threads; row++, at += a.Work.Width)
         {
-            F off = ((pivots[at] - pivot) + means[at]) - mean;
-            m2 += around[at] + (F.Broadcast(a.Work.RowsOfThread(rows, row)) * off * off);
+            F off = (pivots[at] - centre) + means[at], weighted = F.Broadcast(a.Work.RowsOfThread(rows, row)) * off;
+            total += weighted;
+            m2 += around[at] + (weighted * off);
         }
+        mean = total / F.Broadcast(rows);
         var partials = a.Partials.Cast<F>();
         long to = ((long)Grid.IdxX * 3 * a.Work.Columns) + t.Column;
-        partials[to] = pivot;
+        partials[to] = centre;
         partials[to + a.Work.Columns] = mean;
-        partials[to + (2 * a.Work.Columns)] = m2;
+        partials[to + (2 * a.Work.Columns)] = m2 - (total * mean);
     }
 
     /// <summary>What strips have found out about the moments of columns.</summary>

@@ -58,6 +58,29 @@ internal sealed partial class GpuKernels
 
     private GpuScratch ColumnPartials(in ColumnWork work, int channels, int sums = 2) => _device.Scratch((long)work.Strips * sums * channels);
 
+    /// <summary>result0 (+)= Σ of the first sum, result1 of the second, where they are wanted.</summary>
+    private void FinishSums(in ColumnWork work, GpuScratch partials, int channels, BufferView result0, BufferView result1, bool accumulate) =>
+        LaunchTotals(SumsFinishKernel, channels, new SumsFinishArguments
+        {
+            Partials = partials.Floats, Strips = work.Strips, Channels = channels, Result0 = V(result0), Has0 = result0.IsEmpty ? 0 : 1,
+            Result1 = V(result1), Has1 = result1.IsEmpty ? 0 : 1, Accumulate = accumulate ? 1 : 0,
+        });
+
+    internal struct SumsFinishArguments
+    {
+        public ArrayView<float> Partials, Result0, Result1;
+        public int Strips, Channels, Has0, Has1, Accumulate;
+    }
+
+    [GpuKernel(ColumnWork.Group)]
+    private static void SumsFinishKernel(SumsFinishArguments a)
+    {
+        int c = ColumnTotals.Sum(a.Partials, a.Strips, a.Channels, out double sum0, out double sum1);
+        if (c < 0) return;
+        if (a.Has0 != 0) a.Result0[c] = (float)((a.Accumulate != 0 ? a.Result0[c] : 0) + sum0);
+        if (a.Has1 != 0) a.Result1[c] = (float)((a.Accumulate != 0 ? a.Result1[c] : 0) + sum1);
+    }
+
     /// <summary>
     /// A pass over the maps, each element read once. Bound by memory: with two maps of 16 bytes an element and two elements under way, 4 groups of a
     /// multiprocessor keep 64 KB in flight, where about 30 KB hide the latency of an H100's memory. Expected: 85 to 90 % of the bandwidth of a copy.
@@ -65,6 +88,10 @@ internal sealed partial class GpuKernels
     [GpuKernel(ColumnWork.Group, MinGroups = 4, Hot = true, Wide = true)]
     [GpuVariant(typeof(NormGradientTerm<Float4>), typeof(Float4))]
     [GpuVariant(typeof(NormGradientTerm<Float1>), typeof(Float1))]
+    [GpuVariant(typeof(LayerNormTerm<Float4>), typeof(Float4))]
+    [GpuVariant(typeof(LayerNormTerm<Float1>), typeof(Float1))]
+    [GpuVariant(typeof(PReLUTerm<Float4>), typeof(Float4))]
+    [GpuVariant(typeof(PReLUTerm<Float1>), typeof(Float1))]
     private static void ColumnSumsKernel<TTerm, F>(ColumnSumArguments a) where TTerm : unmanaged, IColumnTerm<F> where F : unmanaged, ILanes<F>
     {
         var t = ColumnThread.Of(a.Work);

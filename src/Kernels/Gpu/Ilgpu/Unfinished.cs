@@ -3,9 +3,6 @@ namespace RefConv.Kernels;
 // Members still to be written; each goes to its operation's folder. Gone when the back end is complete.
 internal sealed partial class GpuKernels
 {
-    public void AdamStep(in AdamStepGeometry g, params AdamOperand[] parameters) => throw new NotImplementedException("AdamStep");
-    public void L1LossForward(BufferView x, BufferView target, BufferView loss) => throw new NotImplementedException("L1LossForward");
-    public void L1LossBackward(BufferView x, BufferView target, BufferView dloss, BufferView dx, bool accumulate) => throw new NotImplementedException("L1LossBackward");
     public void RefocusUnfold(in RefocusGeometry g, BufferView basis, BufferView unfolded) => throw new NotImplementedException("RefocusUnfold");
     public void RefocusForward(in RefocusGeometry g, BufferView basis, BufferView unfolded, BufferView map, BufferView result, bool shortcut) => throw new NotImplementedException("RefocusForward");
     public void RefocusMapGradient(in RefocusGeometry g, BufferView basis, BufferView unfolded, BufferView dw, BufferView dmap, bool accumulate) => throw new NotImplementedException("RefocusMapGradient");
@@ -17,9 +14,6 @@ internal sealed partial class GpuKernels
     public void RegionConv2dScores(in RegionConv2dGeometry g, BufferView x, BufferView w, BufferView dy, BufferView a) => throw new NotImplementedException("RegionConv2dScores");
     public void ArgMaxChannels(long rows, int channels, BufferView x, BufferView y) => throw new NotImplementedException("ArgMaxChannels");
     public void SoftmaxChannelsGradient(long rows, int channels, BufferView x, BufferView a, BufferView dx, bool accumulate) => throw new NotImplementedException("SoftmaxChannelsGradient");
-    public void Softmax(in SoftmaxCrossEntropyGeometry g, BufferView x, BufferView y) => throw new NotImplementedException("Softmax");
-    public void SoftmaxCrossEntropyForward(in SoftmaxCrossEntropyGeometry g, BufferView x, BufferView labels, BufferView probabilities, BufferView loss) => throw new NotImplementedException("SoftmaxCrossEntropyForward");
-    public void SoftmaxCrossEntropyBackward(in SoftmaxCrossEntropyGeometry g, BufferView probabilities, BufferView labels, BufferView dloss, BufferView dx, bool accumulate) => throw new NotImplementedException("SoftmaxCrossEntropyBackward");
     public void CopyChannels(in ChannelsGeometry g, BufferView x, BufferView y, bool accumulate) => throw new NotImplementedException("CopyChannels");
     public void ChannelShuffle(long rows, int channels, int groups, BufferView x, BufferView y, bool accumulate) => throw new NotImplementedException("ChannelShuffle");
     public void OrthogonalizeForward(in OrthogonalizeGeometry g, BufferView v, BufferView scale, BufferView state, BufferView w) => throw new NotImplementedException("OrthogonalizeForward");
@@ -32,17 +26,8 @@ internal sealed partial class GpuKernels
     public void AddChannels(in BroadcastGeometry g, BufferView x, BufferView b, BufferView y) => throw new NotImplementedException("AddChannels");
     public void MultiplyChannels(in BroadcastGeometry g, BufferView x, BufferView s, BufferView y, bool accumulate) => throw new NotImplementedException("MultiplyChannels");
     public void MultiplyChannelsScaleGradient(in BroadcastGeometry g, BufferView x, BufferView dy, BufferView ds, bool accumulate) => throw new NotImplementedException("MultiplyChannelsScaleGradient");
-    public void LayerNormForward(in LayerNormGeometry g, BufferView x, BufferView gamma, BufferView beta, BufferView mean, BufferView invStd, BufferView y) => throw new NotImplementedException("LayerNormForward");
-    public void LayerNormBackward(in LayerNormGeometry g, BufferView x, BufferView dy, BufferView gamma, BufferView mean, BufferView invStd, BufferView dx, BufferView dgamma, BufferView dbeta, bool accumulateInput, bool accumulateParameters) => throw new NotImplementedException("LayerNormBackward");
     public void UpsampleNearestForward(in UpsampleGeometry g, BufferView x, BufferView y) => throw new NotImplementedException("UpsampleNearestForward");
     public void UpsampleNearestBackward(in UpsampleGeometry g, BufferView dy, BufferView dx, bool accumulate) => throw new NotImplementedException("UpsampleNearestBackward");
-    public void BatchNormSumTraining(in BatchNormGeometry g, ReadOnlySpan<BatchNormTerm> terms, BufferView residual, BufferView y) => throw new NotImplementedException("BatchNormSumTraining");
-    public void BatchNormSumTrainingBackward(in BatchNormGeometry g, ReadOnlySpan<BatchNormTerm> terms, ReadOnlySpan<BatchNormTermGradient> gradients, BufferView y, BufferView dy) => throw new NotImplementedException("BatchNormSumTrainingBackward");
-    public void PReLUForward(in PReLUGeometry g, BufferView x, BufferView alpha, BufferView y) => throw new NotImplementedException("PReLUForward");
-    public void PReLUBackward(in PReLUGeometry g, BufferView x, BufferView alpha, BufferView dy, BufferView dx, BufferView dalpha, bool accumulateInput, bool accumulateAlpha) => throw new NotImplementedException("PReLUBackward");
-    public void SgdStep(in SgdStepGeometry g, params SgdOperand[] parameters) => throw new NotImplementedException("SgdStep");
-    public void WeightNormForward(in WeightNormGeometry g, BufferView v, BufferView scale, BufferView mean, BufferView norm, BufferView w) => throw new NotImplementedException("WeightNormForward");
-    public void WeightNormBackward(in WeightNormGeometry g, BufferView v, BufferView scale, BufferView mean, BufferView norm, BufferView dw, BufferView dv, BufferView dscale, bool accumulateV, bool accumulateScale) => throw new NotImplementedException("WeightNormBackward");
     public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments) => throw new NotImplementedException("Conv2dForward");
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate) => throw new NotImplementedException("Conv2dInputGradient");
     public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate) => throw new NotImplementedException("Conv2dWeightGradient");
