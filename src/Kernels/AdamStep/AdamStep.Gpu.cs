@@ -29,7 +29,7 @@ internal sealed partial class GpuKernels
     }
 
     /// <summary>28 bytes a weight (36 with AMSGrad), ceiling 3.35 TB/s, expected 85 %; the root and the division are far from being the bound.</summary>
-    [GpuKernel(ColumnWork.Group, MinGroups = 4, Hot = true, Wide = true)]
+    [GpuKernel(ColumnWork.Threads, MinGroups = 4, Hot = true, Wide = true)]
     private static void AdamKernel(AdamArguments a)
     {
         long row = (a.FirstRow + Grid.IdxX) * 7L, w = a.Table[row], g = a.Table[row + 1], m = a.Table[row + 2], v = a.Table[row + 3], l = a.Table[row + 4], count = a.Table[row + 5], whole = 0;

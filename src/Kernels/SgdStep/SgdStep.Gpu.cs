@@ -32,7 +32,7 @@ internal sealed partial class GpuKernels
     /// With momentum 20 bytes a weight (three streams read, two written), ceiling 3.35 TB/s: the 11.7 M weights of a ResNet-18 take 70 µs at least; 85 % expected there,
     /// less for small networks, where a launch is what counts.
     /// </summary>
-    [GpuKernel(ColumnWork.Group, MinGroups = 4, Hot = true, Wide = true)]
+    [GpuKernel(ColumnWork.Threads, MinGroups = 4, Hot = true, Wide = true)]
     private static void SgdKernel(SgdArguments a)
     {
         long row = (a.FirstRow + Grid.IdxX) * 5L, weight = a.Table[row], gradient = a.Table[row + 1], velocity = a.Table[row + 2], count = a.Table[row + 3], whole = 0;

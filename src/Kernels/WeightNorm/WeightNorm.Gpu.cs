@@ -57,7 +57,7 @@ internal sealed partial class GpuKernels
         public int Center;
     }
 
-    [GpuKernel(ColumnWork.Group)]
+    [GpuKernel(ColumnWork.Threads)]
     private static void WeightNormFinishKernel(WeightNormFinishArguments a)
     {
         int o = a.Totals.Sum(out double mean, out double squares);
@@ -84,7 +84,7 @@ internal sealed partial class GpuKernels
         public int Strips, Filters, FanIn, HasDscale, Accumulate, Center;
     }
 
-    [GpuKernel(ColumnWork.Group)]
+    [GpuKernel(ColumnWork.Threads)]
     private static void WeightNormGradientFinishKernel(WeightNormGradientFinishArguments a)
     {
         int o = ColumnTotals.Sum(a.Partials, a.Strips, a.Filters, out double sum, out double dot);

@@ -45,7 +45,7 @@ internal struct ColumnSumArguments
 internal sealed partial class GpuKernels
 {
     /// <summary>Threads of a group in kernels over columns. Loops follow the size that was launched: the simulation pays for every thread.</summary>
-    private int ColumnGroup => _device.IsSimulated ? 32 : ColumnWork.Group;
+    private int ColumnGroup => _device.IsSimulated ? 32 : ColumnWork.Threads;
 
     private ColumnWork Columns(long rows, int columns) => _device.IsSimulated ? new(rows, columns, ColumnGroup, 4) : new(rows, columns, ColumnGroup);
 
@@ -72,7 +72,7 @@ internal sealed partial class GpuKernels
         public int Strips, Channels, Has0, Has1, Accumulate;
     }
 
-    [GpuKernel(ColumnWork.Group)]
+    [GpuKernel(ColumnWork.Threads)]
     private static void SumsFinishKernel(SumsFinishArguments a)
     {
         int c = ColumnTotals.Sum(a.Partials, a.Strips, a.Channels, out double sum0, out double sum1);
@@ -85,7 +85,7 @@ internal sealed partial class GpuKernels
     /// A pass over the maps, each element read once. Bound by memory: with two maps of 16 bytes an element and two elements under way, 4 groups of a
     /// multiprocessor keep 64 KB in flight, where about 30 KB hide the latency of an H100's memory. Expected: 85 to 90 % of the bandwidth of a copy.
     /// </summary>
-    [GpuKernel(ColumnWork.Group, MinGroups = 4, Hot = true, Wide = true)]
+    [GpuKernel(ColumnWork.Threads, MinGroups = 4, Hot = true, Wide = true)]
     [GpuVariant(typeof(NormGradientTerm<Float4>), typeof(Float4))]
     [GpuVariant(typeof(NormGradientTerm<Float1>), typeof(Float1))]
     [GpuVariant(typeof(LayerNormTerm<Float4>), typeof(Float4))]
@@ -124,8 +124,8 @@ internal sealed partial class GpuKernels
     /// <summary>Adds the threads that share a column, top to bottom, and writes what the strip gave.</summary>
     private static void WritePartials<F>(in ColumnSumArguments a, in ColumnThread t, F sum0, F sum1) where F : unmanaged, ILanes<F>
     {
-        var shared0 = SharedMemory.Allocate<F>(ColumnWork.Group);
-        var shared1 = SharedMemory.Allocate<F>(ColumnWork.Group);
+        var shared0 = SharedMemory.Allocate<F>(ColumnWork.Threads);
+        var shared1 = SharedMemory.Allocate<F>(ColumnWork.Threads);
         shared0[Group.IdxX] = sum0;
         shared1[Group.IdxX] = sum1;
         Group.Barrier();
@@ -168,8 +168,8 @@ internal static class ColumnTotals
     /// <summary>Adds what the lanes of a channel have; lane 0 gets the sums and the channel, the others −1.</summary>
     public static int AddLanes(int lane, int lanes, int within, int channel, ref double sum0, ref double sum1)
     {
-        var shared0 = SharedMemory.Allocate<double>(ColumnWork.Group);
-        var shared1 = SharedMemory.Allocate<double>(ColumnWork.Group);
+        var shared0 = SharedMemory.Allocate<double>(ColumnWork.Threads);
+        var shared1 = SharedMemory.Allocate<double>(ColumnWork.Threads);
         shared0[Group.IdxX] = sum0;
         shared1[Group.IdxX] = sum1;
         Group.Barrier();

@@ -11,7 +11,7 @@ namespace RefConv.Kernels;
 internal struct ColumnWork
 {
     /// <summary>Threads of a group.</summary>
-    public const int Group = 256;
+    public const int Threads = 256;
 
     /// <summary>Widest block: with four lanes 1 KB of every row.</summary>
     private const int MostWidth = 64;
@@ -27,6 +27,7 @@ internal struct ColumnWork
     public int Columns;
     public int Width;
     public int RowsAtATime;
+    private readonly int _perThread, _threadsWithMore, _lastPerThread, _lastThreadsWithMore;
 
     public ColumnWork(long rows, int columns, int group, int mostGroups = MostGroups)
     {
@@ -36,6 +37,9 @@ internal struct ColumnWork
         RowsAtATime = group / Width;
         long strips = Math.Clamp(rows / (RowsAtATime * LeastRows), 1, Math.Max(1, mostGroups / blocks));
         StripRows = (rows + strips - 1) / strips;
+        long last = rows - ((Strips - 1) * StripRows);
+        (_perThread, _threadsWithMore) = ((int)(StripRows / RowsAtATime), (int)(StripRows % RowsAtATime));
+        (_lastPerThread, _lastThreadsWithMore) = ((int)(last / RowsAtATime), (int)(last % RowsAtATime));
     }
 
     public readonly int Strips => (int)((Rows + StripRows - 1) / StripRows);
@@ -51,11 +55,13 @@ internal struct ColumnWork
         return rest < StripRows ? rest : StripRows;
     }
 
-    /// <summary>Of a strip's rows, how many the thread in row <paramref name="row"/> of its group takes: every <see cref="RowsAtATime"/>th.</summary>
-    public readonly int RowsOfThread(long rows, int row) => row < rows ? (int)((rows - row + RowsAtATime - 1) / RowsAtATime) : 0;
+    /// <summary>Of a strip's rows, how many the threads in row <paramref name="row"/> of their group take: every <see cref="RowsAtATime"/>th. Divided by the host.</summary>
+    public readonly int RowsOfThread(int strip, int row) => (strip + 1) * StripRows < Rows
+        ? _perThread + (row < _threadsWithMore ? 1 : 0)
+        : _lastPerThread + (row < _lastThreadsWithMore ? 1 : 0);
 }
 
-/// <summary>Where a thread stands in a <see cref="ColumnWork"/>: its column, and its elements First, First + Step, … below End.</summary>
+/// <summary>Where a thread stands in a <see cref="ColumnWork"/>: its column, and its elements First, First + Step, … below End, as many as Count.</summary>
 internal struct ColumnThread
 {
     /// <summary>Place in the group: row and column of the threads.</summary>
@@ -66,21 +72,26 @@ internal struct ColumnThread
     /// <summary>It has a column. One that has none goes along, because barriers count all threads.</summary>
     public bool IsActive;
 
+    public int Count;
+
     public long FirstRow;
 
     public long First, Step, End;
 
+    /// <summary>The last element, for loops that go backwards. Only where there are any.</summary>
+    public readonly long Last => First + ((Count - 1) * Step);
+
     public static ColumnThread Of(in ColumnWork work)
     {
-        var t = new ColumnThread { Row = ILGPU.Group.IdxX / work.Width };
-        t.Lane = ILGPU.Group.IdxX - (t.Row * work.Width);
+        var t = new ColumnThread { Row = Group.IdxX / work.Width };
+        t.Lane = Group.IdxX - (t.Row * work.Width);
         t.Column = (Grid.IdxY * work.Width) + t.Lane;
         t.IsActive = t.Row < work.RowsAtATime && t.Column < work.Columns;
-        long first = Grid.IdxX * work.StripRows, last = first + work.StripRows < work.Rows ? first + work.StripRows : work.Rows;
-        t.FirstRow = first + t.Row;
+        t.Count = t.IsActive ? work.RowsOfThread(Grid.IdxX, t.Row) : 0;
+        t.FirstRow = (Grid.IdxX * work.StripRows) + t.Row;
         t.First = (t.FirstRow * work.Columns) + t.Column;
         t.Step = (long)work.RowsAtATime * work.Columns;
-        t.End = t.IsActive ? last * work.Columns : 0;
+        t.End = t.First + (t.Count * t.Step);
         return t;
     }
 }

@@ -16,8 +16,6 @@ internal sealed partial class GpuKernels
     public void SoftmaxChannelsGradient(long rows, int channels, BufferView x, BufferView a, BufferView dx, bool accumulate) => throw new NotImplementedException("SoftmaxChannelsGradient");
     public void CopyChannels(in ChannelsGeometry g, BufferView x, BufferView y, bool accumulate) => throw new NotImplementedException("CopyChannels");
     public void ChannelShuffle(long rows, int channels, int groups, BufferView x, BufferView y, bool accumulate) => throw new NotImplementedException("ChannelShuffle");
-    public void OrthogonalizeForward(in OrthogonalizeGeometry g, BufferView v, BufferView scale, BufferView state, BufferView w) => throw new NotImplementedException("OrthogonalizeForward");
-    public void OrthogonalizeBackward(in OrthogonalizeGeometry g, BufferView v, BufferView scale, BufferView state, BufferView dw, BufferView dv, BufferView dscale, bool accumulateV, bool accumulateScale) => throw new NotImplementedException("OrthogonalizeBackward");
     public void DepthToSpace(in DepthToSpaceGeometry g, BufferView x, BufferView y, bool accumulate) => throw new NotImplementedException("DepthToSpace");
     public void SpaceToDepth(in DepthToSpaceGeometry g, BufferView y, BufferView x, bool accumulate) => throw new NotImplementedException("SpaceToDepth");
     public void Scale(BufferView x, BufferView y, double scale, bool accumulate) => throw new NotImplementedException("Scale");
