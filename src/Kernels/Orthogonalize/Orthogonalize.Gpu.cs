@@ -80,7 +80,8 @@ internal sealed partial class GpuKernels
         for (int e = Group.IdxX; e < m * m; e += Group.DimX)
         {
             int i = e / m, j = e % m;
-            u[e] = i == j ? 1 : 0;
+            u[e] = 0;
+            if (i == j) u[e] = 1; // not as one expression: what the compiler makes of it, a comparison's result as a double, ILGPU turns into 0 for OpenCL
             if (j > i) continue;
             double sum = 0;
             for (int k = 0; k < a.FanIn; k++) sum += (a.V[a.At(k, i)] - means[i]) * (a.V[a.At(k, j)] - means[j]);

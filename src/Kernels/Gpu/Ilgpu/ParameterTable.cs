@@ -7,8 +7,8 @@ namespace RefConv.Kernels;
 /// <summary>
 /// Where the parameters of an optimiser's step lie, as a table on the device, so that one launch takes them all: a network has a hundred small ones. A row is a
 /// piece of one parameter: how far each of its operands is from the kernel's views, in elements, then the piece's length, then whether it can be read 128 bits at a
-/// time. Where all memory has one address space (CUDA, the simulation), the views are one and the same for all parameters, and a distance leads to any
-/// of them. OpenCL's buffers know no distances: there the views are the parameter's own, and every parameter is a launch.
+/// time. CUDA's memory is one address space: there the views are one and the same for all parameters, and a distance leads to any of them. OpenCL's buffers
+/// know no distances, and the simulation checks bounds: there the views are the parameter's own, and every parameter is a launch.
 /// </summary>
 internal sealed class ParameterTable
 {
@@ -29,7 +29,7 @@ internal sealed class ParameterTable
     /// <param name="launches">What to launch.</param>
     public ArrayView<long> Of(IlgpuDevice device, BufferView[][] parameters, out List<Launch> launches)
     {
-        bool oneSpace = device.Accelerator.AcceleratorType != AcceleratorType.OpenCL;
+        bool oneSpace = device.Accelerator.AcceleratorType == AcceleratorType.Cuda;
         var origin = device.View(default);
         List<long> rows = [];
         launches = [];
