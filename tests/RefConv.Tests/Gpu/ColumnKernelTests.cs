@@ -79,7 +79,22 @@ public sealed partial class ColumnKernelTests
             string body = string.Join('\n', lines[start..i]);
             Assert.DoesNotMatch(WholeDivision(), body);
         }
+        // Means and factors of rows are single floats, and the tails of parameters.
+        if (kernel.Contains("Float4", StringComparison.Ordinal) && !kernel.Contains("LayerNorm", StringComparison.Ordinal)) Assert.DoesNotContain("ld.global.f32", ptx, StringComparison.Ordinal);
         Assert.True(loops > 0, $"{kernel}: no loop was found in its PTX; has ILGPU changed how it writes branches?");
+    }
+
+    /// <summary>On CUDA a parameter is found by its distance from one view, which may be negative: addresses must be reckoned in 64 bits, without widening from 32.</summary>
+    [GpuTheory("")]
+    [InlineData("SgdKernel")]
+    [InlineData("AdamKernel")]
+    public void DistancesOfParametersMayBeNegative(string kernel)
+    {
+        string ptx = GpuRuntime.CompileToPtx(kernel).Ptx;
+        Assert.DoesNotContain("mul.wide", ptx, StringComparison.Ordinal);
+        Assert.DoesNotContain("mad.wide", ptx, StringComparison.Ordinal);
+        Assert.DoesNotContain("cvt.u64.u32", ptx, StringComparison.Ordinal);
+        Assert.Matches(@"shr\.s64", ptx); // a quarter of a distance keeps its sign
     }
 
     [GeneratedRegex(@"^\s*(\S+):\s*$")]

@@ -130,15 +130,24 @@ internal sealed partial class GpuKernels
         shared1[Group.IdxX] = sum1;
         Group.Barrier();
         if (t.Row != 0 || !t.IsActive) return;
+        F lost0 = F.Broadcast(0), lost1 = lost0;
         for (int row = 1, at = t.Lane + a.Work.Width; row < a.Work.RowsAtATime; row++, at += a.Work.Width)
         {
-            sum0 += shared0[at];
-            sum1 += shared1[at];
+            AddExactly(shared0[at], ref sum0, ref lost0);
+            AddExactly(shared1[at], ref sum1, ref lost1);
         }
         var partials = a.Partials.Cast<F>();
         long to = ((long)Grid.IdxX * 2 * a.Work.Columns) + t.Column;
         partials[to] = sum0;
         partials[to + a.Work.Columns] = sum1;
+    }
+
+    /// <summary>Kahan's sum: what rounding takes from one addition is made up for in the next. Sums of many threads are large beside their terms.</summary>
+    private static void AddExactly<F>(F value, ref F sum, ref F lost) where F : unmanaged, ILanes<F>
+    {
+        F corrected = value - lost, next = sum + corrected;
+        lost = (next - sum) - corrected;
+        sum = next;
     }
 }
 
