@@ -11,7 +11,7 @@ internal static class BatchNormCases
         get
         {
             // One row, one channel, every channel tail (16 + 8 + 4 + 1 lanes), more rows than a piece of work, more channels than a block.
-            (long Rows, int C)[] shapes = [(1, 1), (1, 5), (2, 3), (7, 1), (19, 7), (49, 17), (16, 33), (100, 29), (50, 64), (2100, 40), (17, 1100)];
+            (long Rows, int C)[] shapes = [(1, 1), (1, 5), (2, 3), (7, 1), (19, 7), (49, 17), (16, 33), (100, 29), (50, 64), (2100, 40), (17, 1100), (37, 16), (70, 24)];
             foreach (var (rows, c) in shapes)
             foreach (var f in Fused)
             {

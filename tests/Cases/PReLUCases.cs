@@ -8,7 +8,7 @@ internal static class PReLUCases
     {
         get
         {
-            (long Rows, int C)[] shapes = [(1, 1), (5, 3), (7, 16), (33, 29), (100, 64), (2100, 40), (3, 1100)];
+            (long Rows, int C)[] shapes = [(1, 1), (5, 3), (7, 16), (33, 29), (100, 64), (2100, 40), (3, 1100), (50, 24)];
             foreach (var (rows, c) in shapes)
             {
                 var g = new PReLUGeometry(rows, c);

@@ -21,8 +21,8 @@ internal static class GpuActivation
         if (kind == ActivationKind.Identity) return x;
         if (kind == ActivationKind.ReLU) return new() { X = Relu(x.X), Y = Relu(x.Y), Z = Relu(x.Z), W = Relu(x.W) };
         if (kind == ActivationKind.ReLU6) return Relu6(x);
-        if (kind == ActivationKind.Hardsigmoid) return (1f / 6) * Relu6(x + Float4.Of(3));
-        if (kind == ActivationKind.Hardswish) return x * ((1f / 6) * Relu6(x + Float4.Of(3)));
+        if (kind == ActivationKind.Hardsigmoid) return (1f / 6) * Relu6(x + Float4.Broadcast(3));
+        if (kind == ActivationKind.Hardswish) return x * ((1f / 6) * Relu6(x + Float4.Broadcast(3)));
         if (kind == ActivationKind.Sigmoid) return Sigmoid(x);
         if (kind == ActivationKind.SiLU) return x * Sigmoid(x);
         return x * new Float4() { X = NormalDistribution(x.X), Y = NormalDistribution(x.Y), Z = NormalDistribution(x.Z), W = NormalDistribution(x.W) };

@@ -48,7 +48,7 @@ internal sealed partial class GpuKernels
     [GpuVariant(typeof(Float4), typeof(ChannelBlock)), GpuVariant(typeof(Float4), typeof(BlocksToPixels)), GpuVariant(typeof(Float4), typeof(PixelsToBlocks))]
     [GpuVariant(typeof(Float1), typeof(ChannelBlock)), GpuVariant(typeof(Float1), typeof(BlocksToPixels)), GpuVariant(typeof(Float1), typeof(PixelsToBlocks))]
     [GpuVariant(typeof(Float1), typeof(Shuffle))]
-    private static void MoveKernel<L, T>(MoveArguments<T> a) where L : unmanaged, ILane<L> where T : unmanaged, IGpuMove
+    private static void MoveKernel<L, T>(MoveArguments<T> a) where L : unmanaged, ILanes<L> where T : unmanaged, IGpuMove
     {
         var x = a.X.Cast<L>();
         int step = GpuThread.Step;
@@ -66,7 +66,7 @@ internal sealed partial class GpuKernels
         }
     }
 
-    private static void Put<L, T>(MoveArguments<T> a, int i, L value) where L : unmanaged, ILane<L> where T : unmanaged, IGpuMove
+    private static void Put<L, T>(MoveArguments<T> a, int i, L value) where L : unmanaged, ILanes<L> where T : unmanaged, IGpuMove
     {
         var y = a.Y.Cast<L>();
         int target = a.How.Target(i);

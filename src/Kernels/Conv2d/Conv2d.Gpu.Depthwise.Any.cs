@@ -8,7 +8,7 @@ internal sealed partial class GpuKernels
     /// <remarks>Bytes: as the others. 3×3: 18 loads from the first-level cache a Float4, 2.3 cycles of an H100's multiprocessor where memory takes 2.2 (expected: about half of a copy).</remarks>
     [GpuKernel(ElementGroup, Wide = true)]
     [GpuVariant(typeof(Float4)), GpuVariant(typeof(Float1))]
-    private static void DepthwiseAnyKernel<L>(DepthwiseArguments a) where L : unmanaged, ILane<L>
+    private static void DepthwiseAnyKernel<L>(DepthwiseArguments a) where L : unmanaged, ILanes<L>
     {
         var x = a.X.Cast<L>();
         var weights = a.Weights.Cast<L>();
@@ -35,7 +35,7 @@ internal sealed partial class GpuKernels
     /// <remarks>Every pixel of dx asks which windows it is in. Two divisions a row and product: for strides above 2, stride 2 with a dilation, and widths that are rare at it.</remarks>
     [GpuKernel(ElementGroup, Wide = true)]
     [GpuVariant(typeof(Float4)), GpuVariant(typeof(Float1))]
-    private static void DepthwiseAnyInputGradientKernel<L>(DepthwiseArguments a) where L : unmanaged, ILane<L>
+    private static void DepthwiseAnyInputGradientKernel<L>(DepthwiseArguments a) where L : unmanaged, ILanes<L>
     {
         var dy = a.X.Cast<L>();
         var weights = a.Weights.Cast<L>();

@@ -23,7 +23,7 @@ internal sealed partial class GpuKernels
     private const int DepthwiseGroup = 256;
 
     /// <summary>Runs the kernel of this width and stride, where there is one.</summary>
-    private bool LaunchDepthwiseRows<L>(in Conv2dGeometry g, DepthwiseArguments a) where L : unmanaged, ILane<L>
+    private bool LaunchDepthwiseRows<L>(in Conv2dGeometry g, DepthwiseArguments a) where L : unmanaged, ILanes<L>
     {
         if (g.DilationH != 1 || g.DilationW != 1 || g.StrideH != g.StrideW) return false;
         bool activates = a.Activation != ActivationKind.Identity;
@@ -67,7 +67,7 @@ internal sealed partial class GpuKernels
     [GpuVariant(typeof(Float4), typeof(Width7Stride1), typeof(PlainFinish)), GpuVariant(typeof(Float4), typeof(Width7Stride1), typeof(ActivatedFinish))]
     [GpuVariant(typeof(Float1), typeof(Width3Stride1), typeof(PlainFinish)), GpuVariant(typeof(Float1), typeof(Width3Stride2), typeof(PlainFinish))]
     private static void DepthwiseRowsKernel<L, T, TFinish>(DepthwiseArguments a)
-        where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape where TFinish : struct, IDepthwiseFinish
+        where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape where TFinish : struct, IDepthwiseFinish
     {
         const int Columns = 4;
         int resultRows = T.Stride == 1 ? 2 : 1;
@@ -112,10 +112,10 @@ internal sealed partial class GpuKernels
         if (T.Stride == 1 && p + 1 < a.P) StoreFour(a, lower, bias, at + (a.Q * step), a.Q - q);
     }
 
-    private static DepthwiseFour<L> Shift<L>(DepthwiseFour<L> four, L next) where L : unmanaged, ILane<L> => new() { A = four.B, B = four.C, C = four.D, D = next };
+    private static DepthwiseFour<L> Shift<L>(DepthwiseFour<L> four, L next) where L : unmanaged, ILanes<L> => new() { A = four.B, B = four.C, C = four.D, D = next };
 
     /// <summary>Writes as many of four neighbouring results as there are columns left.</summary>
-    private static void StoreFour<L>(DepthwiseArguments a, DepthwiseFour<L> results, L bias, int at, int columns) where L : unmanaged, ILane<L>
+    private static void StoreFour<L>(DepthwiseArguments a, DepthwiseFour<L> results, L bias, int at, int columns) where L : unmanaged, ILanes<L>
     {
         int step = a.Channels.Value;
         Store<L, PlainFinish>(a, results.A + bias, at);
@@ -124,7 +124,7 @@ internal sealed partial class GpuKernels
         if (columns > 3) Store<L, PlainFinish>(a, results.D + bias, at + (3 * step));
     }
 
-    private static void Store<L, TFinish>(DepthwiseArguments a, L value, int at) where L : unmanaged, ILane<L> where TFinish : struct, IDepthwiseFinish
+    private static void Store<L, TFinish>(DepthwiseArguments a, L value, int at) where L : unmanaged, ILanes<L> where TFinish : struct, IDepthwiseFinish
     {
         if (a.HasResidual != 0) value = value + a.Residual.Cast<L>()[at];
         if (TFinish.Activates) value = L.Activate(a.Activation, value);

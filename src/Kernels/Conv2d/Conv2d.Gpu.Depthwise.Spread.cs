@@ -5,7 +5,7 @@ namespace RefConv.Kernels;
 internal sealed partial class GpuKernels
 {
     /// <summary>Runs the input gradient of stride 2, where the kernel's width has one.</summary>
-    private bool LaunchDepthwiseSpread<L>(in Conv2dGeometry g, DepthwiseArguments a) where L : unmanaged, ILane<L>
+    private bool LaunchDepthwiseSpread<L>(in Conv2dGeometry g, DepthwiseArguments a) where L : unmanaged, ILanes<L>
     {
         if (g.DilationH != 1 || g.DilationW != 1 || g.StrideH != 2 || g.StrideW != 2) return false;
         Action<DepthwiseArguments>? kernel = (L.Width, g.S) switch
@@ -33,7 +33,7 @@ internal sealed partial class GpuKernels
     /// </remarks>
     [GpuKernel(DepthwiseGroup, MinGroups = 3, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(Width3Stride2)), GpuVariant(typeof(Float4), typeof(Width5Stride2)), GpuVariant(typeof(Float1), typeof(Width3Stride2))]
-    private static void DepthwiseSpreadKernel<L, T>(DepthwiseArguments a) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    private static void DepthwiseSpreadKernel<L, T>(DepthwiseArguments a) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         var place = DepthwisePlace.OfThread(a.Tile);
         int c = place.Channel, n = place.Image, h = place.Row, first = (place.Column * 4) - (a.PadLeft & 1);
@@ -73,7 +73,7 @@ internal sealed partial class GpuKernels
         SpreadOne(a, sums.D, rowAt, first + 3);
     }
 
-    private static void SpreadOne<L>(DepthwiseArguments a, L value, int row, int column) where L : unmanaged, ILane<L>
+    private static void SpreadOne<L>(DepthwiseArguments a, L value, int row, int column) where L : unmanaged, ILanes<L>
     {
         if (column >= 0 && column < a.W) Store<L, PlainFinish>(a, value, row + (column * a.Channels.Value));
     }

@@ -90,19 +90,19 @@ internal struct Width7Stride1 : IDepthwiseShape
 }
 
 /// <summary>A row of a kernel, or its gradient: S of these are used.</summary>
-internal struct DepthwiseTaps<L> where L : unmanaged, ILane<L>
+internal struct DepthwiseTaps<L> where L : unmanaged, ILanes<L>
 {
     public L W0, W1, W2, W3, W4, W5, W6;
 }
 
 /// <summary>Four neighbouring results.</summary>
-internal struct DepthwiseFour<L> where L : unmanaged, ILane<L>
+internal struct DepthwiseFour<L> where L : unmanaged, ILanes<L>
 {
     public L A, B, C, D;
 }
 
 /// <summary>The pixels of a row that four neighbouring results see: 3·stride + S of these are used.</summary>
-internal struct DepthwiseWindow<L> where L : unmanaged, ILane<L>
+internal struct DepthwiseWindow<L> where L : unmanaged, ILanes<L>
 {
     public L X0, X1, X2, X3, X4, X5, X6, X7, X8, X9, X10;
 }
@@ -114,7 +114,7 @@ internal static class DepthwiseParts
     /// Reads the window whose first pixel is in column <paramref name="left"/> of a row; outside columns 0 … <paramref name="right"/> − 1 it is 0. Windows inside the
     /// map, most of them, ask once for all pixels.
     /// </summary>
-    public static DepthwiseWindow<L> Load<L, T>(ArrayView<L> x, int row, int left, int right, int step) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    public static DepthwiseWindow<L> Load<L, T>(ArrayView<L> x, int row, int left, int right, int step) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         int pixels = (3 * T.Stride) + T.S;
         var v = default(DepthwiseWindow<L>);
@@ -151,14 +151,14 @@ internal static class DepthwiseParts
     }
 
     /// <summary>One pixel, 0 outside columns 0 … right − 1.</summary>
-    public static L Pixel<L>(ArrayView<L> x, int row, int column, int right, int step) where L : unmanaged, ILane<L>
+    public static L Pixel<L>(ArrayView<L> x, int row, int column, int right, int step) where L : unmanaged, ILanes<L>
     {
         L v = default;
         if (column >= 0 && column < right) v = x[row + (column * step)];
         return v;
     }
 
-    public static DepthwiseTaps<L> LoadTaps<L, T>(ArrayView<L> w, int at, int step) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    public static DepthwiseTaps<L> LoadTaps<L, T>(ArrayView<L> w, int at, int step) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         var v = default(DepthwiseTaps<L>);
         v.W0 = w[at];
@@ -172,7 +172,7 @@ internal static class DepthwiseParts
     }
 
     /// <summary>Adds a kernel row's products to four neighbouring results.</summary>
-    public static void Convolve<L, T>(ref DepthwiseFour<L> sums, DepthwiseWindow<L> v, DepthwiseTaps<L> w) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    public static void Convolve<L, T>(ref DepthwiseFour<L> sums, DepthwiseWindow<L> v, DepthwiseTaps<L> w) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         sums.A = Dot<L, T>(sums.A, w, v.X0, v.X1, v.X2, v.X3, v.X4, v.X5, v.X6);
         if (T.Stride == 1)
@@ -190,7 +190,7 @@ internal static class DepthwiseParts
     }
 
     /// <summary>Adds the products of four gradients with the pixels under them to a kernel row's gradient.</summary>
-    public static void Correlate<L, T>(ref DepthwiseTaps<L> sums, DepthwiseWindow<L> v, DepthwiseFour<L> d) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    public static void Correlate<L, T>(ref DepthwiseTaps<L> sums, DepthwiseWindow<L> v, DepthwiseFour<L> d) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         if (T.Stride == 1)
         {
@@ -212,7 +212,7 @@ internal static class DepthwiseParts
         }
     }
 
-    private static L Dot<L, T>(L sum, DepthwiseTaps<L> w, L x0, L x1, L x2, L x3, L x4, L x5, L x6) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    private static L Dot<L, T>(L sum, DepthwiseTaps<L> w, L x0, L x1, L x2, L x3, L x4, L x5, L x6) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         sum = sum + (w.W0 * x0);
         sum = sum + (w.W1 * x1);
@@ -224,5 +224,5 @@ internal static class DepthwiseParts
         return sum;
     }
 
-    private static L Four<L>(DepthwiseFour<L> d, L x0, L x1, L x2, L x3) where L : unmanaged, ILane<L> => (d.A * x0) + (d.B * x1) + (d.C * x2) + (d.D * x3);
+    private static L Four<L>(DepthwiseFour<L> d, L x0, L x1, L x2, L x3) where L : unmanaged, ILanes<L> => (d.A * x0) + (d.B * x1) + (d.C * x2) + (d.D * x3);
 }

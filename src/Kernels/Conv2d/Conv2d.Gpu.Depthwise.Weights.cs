@@ -26,7 +26,7 @@ internal sealed partial class GpuKernels
         }
     }
 
-    private void DepthwiseWeightGradient<L>(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, int images, bool accumulate) where L : unmanaged, ILane<L>
+    private void DepthwiseWeightGradient<L>(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, int images, bool accumulate) where L : unmanaged, ILanes<L>
     {
         int group = BarrierGroup(DepthwiseGroup), channels = g.C / L.Width, log = Math.Min(GpuMath.Log2Up(32 / L.Width), GpuMath.Log2Up(channels));
         var kernel = WeightRowsKernel<L>(g);
@@ -57,7 +57,7 @@ internal sealed partial class GpuKernels
     }
 
     /// <summary>The kernel for this width and stride, or null. Of single floats only the width that networks have with such channel counts.</summary>
-    private static Action<DepthwiseWeightArguments>? WeightRowsKernel<L>(in Conv2dGeometry g) where L : unmanaged, ILane<L>
+    private static Action<DepthwiseWeightArguments>? WeightRowsKernel<L>(in Conv2dGeometry g) where L : unmanaged, ILanes<L>
     {
         if (g.DilationH != 1 || g.DilationW != 1 || g.StrideH != g.StrideW || (L.Width == 1 && g.S != 3)) return null;
         return (g.S, g.StrideH) switch
@@ -96,7 +96,7 @@ internal sealed partial class GpuKernels
     [GpuVariant(typeof(Float4), typeof(Width3Stride1)), GpuVariant(typeof(Float4), typeof(Width3Stride2)), GpuVariant(typeof(Float4), typeof(Width5Stride1))]
     [GpuVariant(typeof(Float4), typeof(Width5Stride2)), GpuVariant(typeof(Float4), typeof(Width7Stride1))]
     [GpuVariant(typeof(Float1), typeof(Width3Stride1)), GpuVariant(typeof(Float1), typeof(Width3Stride2))]
-    private static void DepthwiseWeightKernel<L, T>(DepthwiseWeightArguments a) where L : unmanaged, ILane<L> where T : struct, IDepthwiseShape
+    private static void DepthwiseWeightKernel<L, T>(DepthwiseWeightArguments a) where L : unmanaged, ILanes<L> where T : struct, IDepthwiseShape
     {
         var shared = SharedMemory.Allocate<L>(DepthwiseGroup);
         int c = (Grid.IdxX << a.LogChannels) + (Group.IdxX & ((1 << a.LogChannels) - 1)), worker = Group.IdxX >> a.LogChannels;
@@ -139,7 +139,7 @@ internal sealed partial class GpuKernels
     /// <remarks>A group for each weight: every other shape. Two loads a product, x and dy once for every weight from the second-level cache.</remarks>
     [GpuKernel(DepthwiseGroup, Wide = true)]
     [GpuVariant(typeof(Float4)), GpuVariant(typeof(Float1))]
-    private static void DepthwiseAnyWeightKernel<L>(DepthwiseWeightArguments a) where L : unmanaged, ILane<L>
+    private static void DepthwiseAnyWeightKernel<L>(DepthwiseWeightArguments a) where L : unmanaged, ILanes<L>
     {
         var shared = SharedMemory.Allocate<L>(DepthwiseGroup);
         int c = (Grid.IdxX << a.LogChannels) + (Group.IdxX & ((1 << a.LogChannels) - 1)), number = Group.IdxX >> a.LogChannels, step = a.Channels;
@@ -161,7 +161,7 @@ internal sealed partial class GpuKernels
     }
 
     /// <summary>Adds up what the workers of a sum have; the first of them writes it. All threads of the group take part.</summary>
-    private static void WriteTotal<L>(DepthwiseWeightArguments a, ArrayView<L> shared, L value, int target, bool writes) where L : unmanaged, ILane<L>
+    private static void WriteTotal<L>(DepthwiseWeightArguments a, ArrayView<L> shared, L value, int target, bool writes) where L : unmanaged, ILanes<L>
     {
         shared[Group.IdxX] = value;
         Group.Barrier();

@@ -48,7 +48,7 @@ internal sealed partial class GpuKernels
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(SumFunction)), GpuVariant(typeof(Float4), typeof(ProductFunction)), GpuVariant(typeof(Float4), typeof(ScaleOtherFunction))]
     [GpuVariant(typeof(Float1), typeof(SumFunction)), GpuVariant(typeof(Float1), typeof(ProductFunction)), GpuVariant(typeof(Float1), typeof(ScaleOtherFunction))]
-    private static void ChannelMapKernel<L, F>(ChannelMapArguments a) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+    private static void ChannelMapKernel<L, F>(ChannelMapArguments a) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         var y = a.Y.Cast<L>();
         var s = a.S.Cast<L>();

@@ -9,7 +9,7 @@ internal interface IGpuFunction
     /// <summary>Whether b matters.</summary>
     static abstract bool ReadsB { get; }
 
-    static abstract L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L>;
+    static abstract L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L>;
 }
 
 /// <summary>What is the same for all elements.</summary>
@@ -28,7 +28,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => false;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => L.Of(parameters.Factor);
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => L.Broadcast(parameters.Factor);
     }
 
     /// <summary>factor · a</summary>
@@ -38,7 +38,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => false;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => parameters.Factor * a;
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => parameters.Factor * a;
     }
 
     /// <summary>a + b</summary>
@@ -48,7 +48,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => true;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => a + b;
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => a + b;
     }
 
     /// <summary>a · b</summary>
@@ -58,7 +58,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => true;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => a * b;
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => a * b;
     }
 
     /// <summary>factor · b: what a broadcast is.</summary>
@@ -68,7 +68,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => true;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => parameters.Factor * b;
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => parameters.Factor * b;
     }
 
     /// <summary>activation(a)</summary>
@@ -78,7 +78,7 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => false;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => L.Activate(parameters.Kind, a);
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => L.Activate(parameters.Kind, a);
     }
 
     /// <summary>activation′(a) · b</summary>
@@ -88,6 +88,6 @@ internal sealed partial class GpuKernels
 
         public static bool ReadsB => true;
 
-        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILane<L> => L.Slope(parameters.Kind, a) * b;
+        public static L Apply<L>(FunctionParameters parameters, L a, L b) where L : unmanaged, ILanes<L> => L.Slope(parameters.Kind, a) * b;
     }
 }

@@ -46,7 +46,7 @@ internal sealed partial class GpuKernels
     [GpuVariant(typeof(Float4), typeof(ConstantFunction)), GpuVariant(typeof(Float4), typeof(ActivationFunction)), GpuVariant(typeof(Float4), typeof(ActivationGradientFunction))]
     [GpuVariant(typeof(Float1), typeof(ScaleFunction)), GpuVariant(typeof(Float1), typeof(SumFunction)), GpuVariant(typeof(Float1), typeof(ProductFunction))]
     [GpuVariant(typeof(Float1), typeof(ConstantFunction)), GpuVariant(typeof(Float1), typeof(ActivationFunction)), GpuVariant(typeof(Float1), typeof(ActivationGradientFunction))]
-    private static void MapKernel<L, F>(MapArguments a) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+    private static void MapKernel<L, F>(MapArguments a) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         int lanes = a.Count / L.Width;
         for (int i = GpuThread.First; i < lanes; i += GpuThread.Step) MapAt<L, F>(a, i);
@@ -55,7 +55,7 @@ internal sealed partial class GpuKernels
         if (tail < a.Count) MapAt<Float1, F>(a, tail);
     }
 
-    private static void MapAt<L, F>(MapArguments arguments, int i) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+    private static void MapAt<L, F>(MapArguments arguments, int i) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         var y = arguments.Y.Cast<L>();
         L a = default, b = default;

@@ -57,7 +57,7 @@ internal sealed partial class GpuKernels
     /// <remarks>Bytes: x once and y. Bound by memory at 3×3 windows of stride 2: 64 bytes read for 16 written, 9 × 20 instructions (expected: above 80 % of a copy).</remarks>
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4)), GpuVariant(typeof(Float1))]
-    private static void LargestKernel<L>(LargestArguments arguments) where L : unmanaged, ILane<L>
+    private static void LargestKernel<L>(LargestArguments arguments) where L : unmanaged, ILanes<L>
     {
         var a = arguments.Windows;
         var x = a.X.Cast<L>();
@@ -72,7 +72,7 @@ internal sealed partial class GpuKernels
             // Padding is at most half a window: the first pixel inside the map is there.
             int image = n * a.Shape.H;
             L best = x[((((image + rows.First) * a.Shape.W) + columns.First) * a.Channels.Value) + c];
-            L number = L.Of(((rows.First - top) * a.Shape.S) + columns.First - left);
+            L number = L.Broadcast(((rows.First - top) * a.Shape.S) + columns.First - left);
             for (int h = rows.First; h < rows.End; h++)
             {
                 int at = ((((image + h) * a.Shape.W) + columns.First) * a.Channels.Value) + c;
@@ -88,7 +88,7 @@ internal sealed partial class GpuKernels
     /// <remarks>Bytes: dy and the numbers once, dx; at stride 2, 32 read for 64 written. Bound by memory (expected: above 80 % of a copy).</remarks>
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4)), GpuVariant(typeof(Float1))]
-    private static void LargestSpreadKernel<L>(LargestArguments arguments) where L : unmanaged, ILane<L>
+    private static void LargestSpreadKernel<L>(LargestArguments arguments) where L : unmanaged, ILanes<L>
     {
         var a = arguments.Windows;
         var dy = a.X.Cast<L>();

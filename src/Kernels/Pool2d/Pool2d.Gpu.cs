@@ -80,7 +80,7 @@ internal sealed partial class GpuKernels
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(PoolWindows)), GpuVariant(typeof(Float1), typeof(PoolWindows))]
     [GpuVariant(typeof(Float4), typeof(BinWindows)), GpuVariant(typeof(Float1), typeof(BinWindows))]
-    private static void WindowSumKernel<L, T>(WindowArguments a) where L : unmanaged, ILane<L> where T : struct, IWindows
+    private static void WindowSumKernel<L, T>(WindowArguments a) where L : unmanaged, ILanes<L> where T : struct, IWindows
     {
         var x = a.X.Cast<L>();
         var y = a.Y.Cast<L>();
@@ -106,7 +106,7 @@ internal sealed partial class GpuKernels
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(PoolCovers), typeof(PoolWindows)), GpuVariant(typeof(Float1), typeof(PoolCovers), typeof(PoolWindows))]
     [GpuVariant(typeof(Float4), typeof(BinCovers), typeof(BinWindows)), GpuVariant(typeof(Float1), typeof(BinCovers), typeof(BinWindows))]
-    private static void WindowSpreadKernel<L, TCovers, T>(WindowArguments a) where L : unmanaged, ILane<L> where TCovers : struct, IWindows where T : struct, IWindows
+    private static void WindowSpreadKernel<L, TCovers, T>(WindowArguments a) where L : unmanaged, ILanes<L> where TCovers : struct, IWindows where T : struct, IWindows
     {
         var x = a.X.Cast<L>();
         var y = a.Y.Cast<L>();

@@ -26,7 +26,7 @@ internal sealed partial class GpuKernels
     /// the device only.
     /// </summary>
     private void SumColumns<L, F>(in ReduceGeometry g, ArrayView<float> a, ArrayView<float> b, ArrayView<float> y, float scale, bool accumulate, int mostChunks = MostGroups)
-        where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+        where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         long columns = g.Inner / L.Width;
         int log = Math.Min(5, Log2Up(columns)), lanes = 1 << log, rows = BarrierGroup(SumGroup) / lanes;
@@ -69,7 +69,7 @@ internal sealed partial class GpuKernels
     [GpuKernel(SumGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(ScaleFunction)), GpuVariant(typeof(Float4), typeof(ProductFunction))]
     [GpuVariant(typeof(Float1), typeof(ScaleFunction)), GpuVariant(typeof(Float1), typeof(ProductFunction))]
-    private static void ColumnSumKernel<L, F>(SumArguments a) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+    private static void ColumnSumKernel<L, F>(SumArguments a) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         var shared = SharedMemory.Allocate<L>(SumGroup);
         int thread = Group.IdxX, lanes = 1 << a.LogLanes, row = thread >> a.LogLanes, rows = Group.DimX >> a.LogLanes;
@@ -105,7 +105,7 @@ internal sealed partial class GpuKernels
         y[target] = total;
     }
 
-    private static L Term<L, F>(SumArguments arguments, long i) where L : unmanaged, ILane<L> where F : struct, IGpuFunction
+    private static L Term<L, F>(SumArguments arguments, long i) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         L a = arguments.A.Cast<L>()[i], b = default;
         if (F.ReadsB) b = arguments.B.Cast<L>()[i];

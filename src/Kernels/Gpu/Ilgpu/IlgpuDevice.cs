@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -96,7 +95,7 @@ internal sealed class IlgpuDevice : Device
         Write(destination, values);
     }
 
-    public override void Read(BufferView source, Span<float> destination)
+    public override unsafe void Read(BufferView source, Span<float> destination)
     {
         CheckLength(source, destination.Length);
         if (destination.Length == 0) return;

@@ -1,48 +1,75 @@
 namespace RefConv.Kernels;
 
 /// <summary>
-/// What a thread works on at a time: four neighbouring channels (<see cref="Float4"/>) where every operand begins on 16 bytes and the channels divide by four, else
-/// one (<see cref="Float1"/>). Kernels are written once, over <typeparamref name="L"/>; ILGPU compiles one for each lane that is used.
+/// What a thread works on at a time: four neighbouring channels (<see cref="Float4"/>) where every operand begins on a multiple of 16 bytes and the channels divide by
+/// four, else one (<see cref="Float1"/>). Kernels are written once, over <typeparamref name="F"/>; ILGPU compiles one for each of the two that is used.
 /// </summary>
-internal interface ILane<L> where L : unmanaged, ILane<L>
+internal interface ILanes<F> where F : unmanaged, ILanes<F>
 {
     /// <summary>Floats.</summary>
     static abstract int Width { get; }
 
-    /// <summary>One value in every place.</summary>
-    static abstract L Of(float value);
+    static abstract F operator +(F a, F b);
 
-    static abstract L operator +(L a, L b);
+    static abstract F operator -(F a, F b);
 
-    static abstract L operator *(L a, L b);
+    static abstract F operator *(F a, F b);
 
-    static abstract L operator *(float a, L b);
+    static abstract F operator *(float a, F b);
 
-    static abstract L Activate(ActivationKind kind, L x);
+    static abstract F operator /(F a, F b);
 
-    static abstract L Slope(ActivationKind kind, L x);
+    /// <summary>The same value in every lane.</summary>
+    static abstract F Broadcast(float value);
+
+    static abstract F Sqrt(F a);
+
+    /// <summary>Lane by lane a ≤ b ? yes : no; what is no number is not ≤ anything.</summary>
+    static abstract F AtMost(F a, F b, F yes, F no);
+
+    /// <summary>The sum of the lanes.</summary>
+    static abstract float Total(F a);
+
+    /// <summary>The largest lane.</summary>
+    static abstract float Largest(F a);
+
+    static abstract F Activate(ActivationKind kind, F x);
+
+    static abstract F Slope(ActivationKind kind, F x);
 
     /// <summary>Where a value is larger than the best so far, it and its number take their place. The first of equals stays; a NaN beats every number.</summary>
-    static abstract void KeepLargest(ref L best, ref L number, L value, float valueNumber);
+    static abstract void KeepLargest(ref F best, ref F number, F value, float valueNumber);
 
     /// <summary>The value where the number is <paramref name="wanted"/>, else 0.</summary>
-    static abstract L Where(L number, float wanted, L value);
+    static abstract F Where(F number, float wanted, F value);
 }
 
 /// <summary>One float, for operands and channel counts that do not allow <see cref="Float4"/>.</summary>
-internal struct Float1 : ILane<Float1>
+internal struct Float1 : ILanes<Float1>
 {
     public float X;
 
     public static int Width => 1;
 
-    public static Float1 Of(float value) => new() { X = value };
-
     public static Float1 operator +(Float1 a, Float1 b) => new() { X = a.X + b.X };
+
+    public static Float1 operator -(Float1 a, Float1 b) => new() { X = a.X - b.X };
 
     public static Float1 operator *(Float1 a, Float1 b) => new() { X = a.X * b.X };
 
     public static Float1 operator *(float a, Float1 b) => new() { X = a * b.X };
+
+    public static Float1 operator /(Float1 a, Float1 b) => new() { X = a.X / b.X };
+
+    public static Float1 Broadcast(float value) => new() { X = value };
+
+    public static Float1 Sqrt(Float1 a) => new() { X = MathF.Sqrt(a.X) };
+
+    public static Float1 AtMost(Float1 a, Float1 b, Float1 yes, Float1 no) => new() { X = a.X <= b.X ? yes.X : no.X };
+
+    public static float Total(Float1 a) => a.X;
+
+    public static float Largest(Float1 a) => a.X;
 
     public static Float1 Activate(ActivationKind kind, Float1 x) => new() { X = GpuActivation.Apply(kind, x.X) };
 
@@ -61,11 +88,30 @@ internal struct Float1 : ILane<Float1>
     }
 }
 
-internal partial struct Float4 : ILane<Float4>
+internal partial struct Float4 : ILanes<Float4>
 {
     public static int Width => 4;
 
-    public static Float4 Of(float value) => new() { X = value, Y = value, Z = value, W = value };
+    public static Float4 operator -(Float4 a, Float4 b) => new() { X = a.X - b.X, Y = a.Y - b.Y, Z = a.Z - b.Z, W = a.W - b.W };
+
+    public static Float4 operator /(Float4 a, Float4 b) => new() { X = a.X / b.X, Y = a.Y / b.Y, Z = a.Z / b.Z, W = a.W / b.W };
+
+    public static Float4 Broadcast(float value) => new() { X = value, Y = value, Z = value, W = value };
+
+    public static Float4 Sqrt(Float4 a) => new() { X = MathF.Sqrt(a.X), Y = MathF.Sqrt(a.Y), Z = MathF.Sqrt(a.Z), W = MathF.Sqrt(a.W) };
+
+    public static Float4 AtMost(Float4 a, Float4 b, Float4 yes, Float4 no) => new()
+    {
+        X = a.X <= b.X ? yes.X : no.X, Y = a.Y <= b.Y ? yes.Y : no.Y, Z = a.Z <= b.Z ? yes.Z : no.Z, W = a.W <= b.W ? yes.W : no.W,
+    };
+
+    public static float Total(Float4 a) => (a.X + a.Y) + (a.Z + a.W);
+
+    public static float Largest(Float4 a)
+    {
+        float low = a.X > a.Y ? a.X : a.Y, high = a.Z > a.W ? a.Z : a.W;
+        return low > high ? low : high;
+    }
 
     public static Float4 Activate(ActivationKind kind, Float4 x) => GpuActivation.Apply(kind, x);
 
