@@ -43,9 +43,9 @@ internal sealed partial class GpuKernels
     /// </remarks>
     [GpuKernel(ElementGroup, Hot = true, Wide = true)]
     [GpuVariant(typeof(Float4), typeof(ScaleFunction)), GpuVariant(typeof(Float4), typeof(SumFunction)), GpuVariant(typeof(Float4), typeof(ProductFunction))]
-    [GpuVariant(typeof(Float4), typeof(ConstantFunction)), GpuVariant(typeof(Float4), typeof(ActivationFunction)), GpuVariant(typeof(Float4), typeof(ActivationGradientFunction))]
+    [GpuVariant(typeof(Float4), typeof(ConstantFunction)), GpuVariant(typeof(Float4), typeof(ActivationFunction)), GpuVariant(typeof(Float4), typeof(ActivationGradientFunction)), GpuVariant(typeof(Float4), typeof(LerpFunction))]
     [GpuVariant(typeof(Float1), typeof(ScaleFunction)), GpuVariant(typeof(Float1), typeof(SumFunction)), GpuVariant(typeof(Float1), typeof(ProductFunction))]
-    [GpuVariant(typeof(Float1), typeof(ConstantFunction)), GpuVariant(typeof(Float1), typeof(ActivationFunction)), GpuVariant(typeof(Float1), typeof(ActivationGradientFunction))]
+    [GpuVariant(typeof(Float1), typeof(ConstantFunction)), GpuVariant(typeof(Float1), typeof(ActivationFunction)), GpuVariant(typeof(Float1), typeof(ActivationGradientFunction)), GpuVariant(typeof(Float1), typeof(LerpFunction))]
     private static void MapKernel<L, F>(MapArguments a) where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         int lanes = a.Count / L.Width;
