@@ -31,26 +31,8 @@ internal sealed partial class GpuKernels
     public void SgdStep(in SgdStepGeometry g, params SgdOperand[] parameters) => throw new NotImplementedException("SgdStep");
     public void WeightNormForward(in WeightNormGeometry g, BufferView v, BufferView scale, BufferView mean, BufferView norm, BufferView w) => throw new NotImplementedException("WeightNormForward");
     public void WeightNormBackward(in WeightNormGeometry g, BufferView v, BufferView scale, BufferView mean, BufferView norm, BufferView dw, BufferView dv, BufferView dscale, bool accumulateV, bool accumulateScale) => throw new NotImplementedException("WeightNormBackward");
-    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dForward");
-        DepthwiseForward(g, x, w, b, default, ActivationKind.Identity, y);
-    }
-    public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dInputGradient");
-        DepthwiseInputGradient(g, dy, w, dx, accumulate);
-    }
-    public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dWeightGradient");
-        DepthwiseWeightGradient(g, x, dy, dw, accumulate);
-    }
-    public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy) => throw new NotImplementedException("Conv2dPack");
-    public void Conv2dPacked(PackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y) => throw new NotImplementedException("Conv2dPacked");
     public void BatchNormTraining(in BatchNormGeometry g, BufferView x, BufferView moments, BufferView gamma, BufferView beta, BufferView runningMean, BufferView runningVar, double momentum, BufferView mean, BufferView invStd, BufferView residual, BufferView y) => throw new NotImplementedException("BatchNormTraining");
     public void BatchNormInference(in BatchNormGeometry g, BufferView x, BufferView gamma, BufferView beta, BufferView runningMean, BufferView runningVar, BufferView residual, BufferView y) => throw new NotImplementedException("BatchNormInference");
     public void BatchNormTrainingBackward(in BatchNormGeometry g, BufferView x, BufferView y, BufferView dy, BufferView gamma, BufferView beta, BufferView mean, BufferView invStd, BufferView dx, BufferView dgamma, BufferView dbeta, bool accumulateInput, bool accumulateParameters) => throw new NotImplementedException("BatchNormTrainingBackward");
     public void BatchNormInferenceBackward(in BatchNormGeometry g, BufferView x, BufferView y, BufferView dy, BufferView gamma, BufferView beta, BufferView runningMean, BufferView runningVar, BufferView dx, BufferView dgamma, BufferView dbeta, bool accumulateInput, bool accumulateParameters) => throw new NotImplementedException("BatchNormInferenceBackward");
-    public void Gemm(in GemmGeometry g, BufferView a, BufferView b, BufferView c, bool accumulate) => throw new NotImplementedException("Gemm");
 }
