@@ -48,6 +48,24 @@ internal static class ProductFinish
         if (column + 3 < a.Columns) One(a, start + (3 * a.ColumnY), v.W);
     }
 
+    /// <summary>Two neighbouring columns, bias added already.</summary>
+    public static void Pair(ProductArguments a, int start, float x, float y)
+    {
+        Float2 v = new() { X = x, Y = y };
+        if (a.HasResidual != 0)
+        {
+            Float2 r = a.Residual.Cast<Float2>()[start >> 1];
+            v.X += r.X;
+            v.Y += r.Y;
+        }
+        if (a.Activation.IsGiven != 0)
+        {
+            v.X = a.Activation.Apply(v.X);
+            v.Y = a.Activation.Apply(v.Y);
+        }
+        a.Y.Cast<Float2>()[start >> 1] = v;
+    }
+
     private static void One(ProductArguments a, int i, float v)
     {
         if (a.HasResidual != 0) v += a.Residual[i];

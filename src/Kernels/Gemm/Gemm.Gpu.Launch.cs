@@ -16,6 +16,7 @@ internal enum ProductTile
     Medium,
     Thin,
     Narrow,
+    Tensor,
 }
 
 internal sealed partial class GpuKernels
@@ -25,6 +26,9 @@ internal sealed partial class GpuKernels
 
     /// <summary>The shortest part of a sum that is worth another group of threads.</summary>
     private const int ShortestSplit = 128;
+
+    /// <summary>Splits begin on multiples of the most terms that a kernel takes in a step.</summary>
+    private const int DepthStep = 16;
 
     private int Multiprocessors => Math.Max(1, _device.Accelerator.NumMultiprocessors);
 
@@ -38,14 +42,14 @@ internal sealed partial class GpuKernels
         int splits = ChooseSplits(largest, groups, tile, y.Length);
         if (splits == 1)
         {
-            foreach (var p in products) LaunchProduct<TWide, TNarrow>(tile, groups, Attach(p, y, epilogue) with { Y = V(y), Splits = 1, SplitDepth = RoundUp(p.Depth, 8) });
+            foreach (var p in products) LaunchProduct<TWide, TNarrow>(tile, groups, Attach(p, y, epilogue) with { Y = V(y), Splits = 1, SplitDepth = RoundUp(p.Depth, DepthStep) });
             if (!ProductActivation.IsOne(epilogue.Activation)) AddSplits(V(y), 1, largest.Columns * groups, y, new(default, default, epilogue.Activation));
             return;
         }
         using var parts = _device.Scratch(splits * y.Length);
         foreach (var p in products)
         {
-            int depth = Math.Max(8, RoundUp((p.Depth + splits - 1) / splits, 8));
+            int depth = Math.Max(DepthStep, RoundUp((p.Depth + splits - 1) / splits, DepthStep));
             LaunchProduct<TWide, TNarrow>(tile, groups, Attach(p, y, default) with { Y = parts.Floats, Splits = splits, SplitDepth = depth, SplitY = (int)y.Length });
         }
         AddSplits(parts.Floats, splits, largest.Columns * groups, y, epilogue);
@@ -62,6 +66,7 @@ internal sealed partial class GpuKernels
     private ProductTile ChooseTile(in ProductArguments a, int groups, bool isWide)
     {
         if (!isWide) return ProductTile.Narrow;
+        if (_device.Precision != GpuPrecision.Float32 && a.Columns > 32 && a.Rows > 32 && a.Depth >= DepthStep) return ProductTile.Tensor;
         if (a.Columns <= 32) return ProductTile.Thin;
         long tiles = (long)Tiles(a.Rows, 128) * Tiles(a.Columns, 128) * groups * Math.Max(1, a.Depth / (4 * ShortestSplit));
         return a.Columns > 64 && a.Rows > 64 && tiles >= Multiprocessors ? ProductTile.Large : ProductTile.Medium;
@@ -79,7 +84,7 @@ internal sealed partial class GpuKernels
     /// <summary>Rows and columns of a tile, and how many are computed at a time on one multiprocessor.</summary>
     private static (int Rows, int Columns, int Resident) Shape(ProductTile tile) => tile switch
     {
-        ProductTile.Large => (128, 128, 2),
+        ProductTile.Large or ProductTile.Tensor => (128, 128, 2),
         ProductTile.Thin => (128, 32, 8),
         _ => (64, 64, 8),
     };
@@ -96,10 +101,21 @@ internal sealed partial class GpuKernels
         (a.Pixels.NextN, a.Pixels.NextH, a.Pixels.NextW) = (apart / a.Pixels.W / a.Pixels.H, apart / a.Pixels.W % a.Pixels.H, apart % a.Pixels.W);
         switch (tile)
         {
+            case ProductTile.Tensor: LaunchTensor<TWide>(grid, a); break;
             case ProductTile.Large: LaunchGroups(ProductLarge<TWide>, grid, a); break;
             case ProductTile.Medium: LaunchGroups(ProductMedium<TWide>, grid, a); break;
             case ProductTile.Thin: LaunchGroups(ProductThin<TWide>, grid, a); break;
             default: LaunchGroups(ProductNarrow<TNarrow>, grid, a); break;
+        }
+    }
+
+    private void LaunchTensor<TForm>((int X, int Y, int Z) grid, ProductArguments a) where TForm : struct, IProductForm
+    {
+        switch (_device.Precision)
+        {
+            case GpuPrecision.Tf32: LaunchGroups(ProductTf32<TForm>, grid, a); break;
+            case GpuPrecision.BFloat16: LaunchGroups(ProductBFloat16<TForm>, grid, a); break;
+            default: LaunchGroups(ProductFloat16<TForm>, grid, a); break;
         }
     }
 
