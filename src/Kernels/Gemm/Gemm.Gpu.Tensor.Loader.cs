@@ -124,6 +124,7 @@ internal struct TensorLoader<TForm, TKind>
         _termA += 8;
     }
 
+    /// <remarks>As quads: that shared memory is used in quads makes ILGPU lay it on 16 bytes, which the copies need.</remarks>
     private static void Copy(ArrayView<float> shared, int to, ArrayView<float> global, int from, bool isThere) =>
-        TensorCore.CopyAsync(TensorCore.Address(ref shared[to]), TensorCore.Address(ref global[isThere ? from : 0]), isThere ? 16 : 0);
+        TensorCore.CopyAsync(TensorCore.Address(ref shared.Cast<Float4>()[to >> 2]), TensorCore.Address(ref global.Cast<Float4>()[isThere ? from >> 2 : 0]), isThere ? 16 : 0);
 }

@@ -37,9 +37,9 @@ internal static unsafe partial class TensorCore
         var left = new Factor((float*)a, rowA, termA);
         var right = new Factor((float*)b, columnB, termB);
         // The fragments must be what the hardware takes them for: then these are the products that it forms.
-        bool right8 = a0 == Tf32(left[group, lane]) && a1 == Tf32(left[group + 8, lane]) && a2 == Tf32(left[group, lane + 4]) && a3 == Tf32(left[group + 8, lane + 4])
+        bool good = a0 == Tf32(left[group, lane]) && a1 == Tf32(left[group + 8, lane]) && a2 == Tf32(left[group, lane + 4]) && a3 == Tf32(left[group + 8, lane + 4])
             && b0 == Tf32(right[group, lane]) && b1 == Tf32(right[group, lane + 4]);
-        return right8 ? Simulate<Tf32Kind>(c, left, right, 8) : NotANumber;
+        return good ? Simulate<Tf32Kind>(c, left, right, 8) : NotANumber;
     }
 
     /// <summary>The same with 16 terms, two halves in an argument.</summary>
@@ -62,10 +62,16 @@ internal static unsafe partial class TensorCore
     {
     }
 
-    /// <summary>Address of an element, for <see cref="CopyAsync"/>.</summary>
+    /// <summary>Address of an element.</summary>
     public static nint Address(ref float element)
     {
         fixed (float* p = &element) return (nint)p;
+    }
+
+    /// <summary>Address of a quad.</summary>
+    public static nint Address(ref Float4 quad)
+    {
+        fixed (Float4* p = &quad) return (nint)p;
     }
 
     private static Float4 NotANumber => new() { X = float.NaN, Y = float.NaN, Z = float.NaN, W = float.NaN };
