@@ -1,8 +1,9 @@
 namespace RefConv.Kernels;
 
 /// <remarks>
-/// Depthwise convolutions are bound by memory and have kernels of their own (<c>Conv2d.Gpu.Depthwise.cs</c>). All others are matrix products that gather one factor
-/// while they run (<c>Gemm.Gpu.Product.cs</c>): nothing is unfolded in memory. Here it is said what is gathered, and in which order.
+/// Depthwise convolutions are bound by memory and have kernels of their own (<c>Conv2d.Gpu.Depthwise.cs</c>). Groups of few channels
+/// have theirs too (<c>Conv2d.Gpu.SmallGroups.cs</c>). All others are matrix products that gather one factor while they run (<c>Gemm.Gpu.Product.cs</c>; on tensor cores
+/// <c>Gemm.Gpu.Tensor.cs</c>): nothing is unfolded in memory. Here it is said what is gathered, and in which order.
 /// </remarks>
 internal sealed partial class GpuKernels
 {
@@ -41,7 +42,8 @@ internal sealed partial class GpuKernels
             return;
         }
         bool isWide = IsProductWide(g.GroupC, g.GroupK, x, w, y, epilogue.Bias, epilogue.Residual);
-        RunProduct<ForwardForm, NarrowForwardForm>([ForwardArguments(g, x, w)], g.Groups, isWide, y, epilogue);
+        if (isWide && AreSmallGroups(g)) SmallGroups<ForwardForm>([ForwardArguments(g, x, w)], g.Groups, y, epilogue);
+        else RunProduct<ForwardForm, NarrowForwardForm>([ForwardArguments(g, x, w)], g.Groups, isWide, y, epilogue);
     }
 
     private void DenseInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
@@ -54,7 +56,9 @@ internal sealed partial class GpuKernels
             return;
         }
         bool isWide = IsProductWide(g.GroupC, g.GroupK, dy, w, dx);
-        RunProduct<InputGradientForm, NarrowInputGradientForm>(InputGradientArguments(g, dy, w), g.Groups, isWide, dx, accumulate ? ProductEpilogue.AddTo(dx) : default);
+        var epilogue = accumulate ? ProductEpilogue.AddTo(dx) : default;
+        if (isWide && AreSmallGroups(g)) SmallGroups<InputGradientForm>(InputGradientArguments(g, dy, w), g.Groups, dx, epilogue);
+        else RunProduct<InputGradientForm, NarrowInputGradientForm>(InputGradientArguments(g, dy, w), g.Groups, isWide, dx, epilogue);
     }
 
     private void DenseWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate)
@@ -67,7 +71,8 @@ internal sealed partial class GpuKernels
             return;
         }
         bool isWide = IsProductWide(g.GroupC, g.GroupK, x, dy, dw);
-        RunProduct<WeightGradientForm, NarrowWeightGradientForm>([WeightGradientArguments(g, x, dy)], g.Groups, isWide, dw, accumulate ? ProductEpilogue.AddTo(dw) : default);
+        if (isWide && AreSmallGroups(g)) SmallGroupsWeightGradient(WeightGradientArguments(g, x, dy), g.Groups, dw, accumulate);
+        else RunProduct<WeightGradientForm, NarrowWeightGradientForm>([WeightGradientArguments(g, x, dy)], g.Groups, isWide, dw, accumulate ? ProductEpilogue.AddTo(dw) : default);
     }
 
     /// <summary>The first half of the images where a map has more elements than the kernels' 32-bit indices reach; otherwise nothing.</summary>
