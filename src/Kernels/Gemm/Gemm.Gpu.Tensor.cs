@@ -40,6 +40,10 @@ internal sealed partial class GpuKernels
         int begin = split * a.SplitDepth;
         int end = begin + a.SplitDepth < a.Depth ? begin + a.SplitDepth : a.Depth;
         int warpRow = ((thread >> 5) & 1) * 64, warpColumn = (thread >> 6) * 32;
+        // What a thread holds of a fragment begins there: row (column) lane / 4, and lane % 4 among the terms.
+        int line = (thread & 31) >> 2, place = (thread & 3) * (default(TKind).IsPaired ? 2 : 1);
+        int partA = (line * TensorTile<TForm, TKind>.RowA) + (place * TensorTile<TForm, TKind>.TermA);
+        int partB = (line * TensorTile<TForm, TKind>.ColumnB) + (place * TensorTile<TForm, TKind>.TermB);
 
         Fragments sums = default;
         if (begin < end)
@@ -55,9 +59,9 @@ internal sealed partial class GpuKernels
                 int nextA = TensorTile<TForm, TKind>.BufferA - bufferA, nextB = TensorTile<TForm, TKind>.BufferB - bufferB;
                 if (term + TensorTile<TForm, TKind>.Depth < end) loader.Start(a, sharedA, sharedB, nextA, nextB);
                 int originA = bufferA + (warpRow * TensorTile<TForm, TKind>.RowA), originB = bufferB + (warpColumn * TensorTile<TForm, TKind>.ColumnB);
-                sums.Add<TForm, TKind>(sharedA, sharedB, originA, originB, thread & 31);
+                sums.Add<TForm, TKind>(sharedA, sharedB, originA, originB, partA, partB);
                 if (!default(TKind).IsPaired)
-                    sums.Add<TForm, TKind>(sharedA, sharedB, originA + (8 * TensorTile<TForm, TKind>.TermA), originB + (8 * TensorTile<TForm, TKind>.TermB), thread & 31);
+                    sums.Add<TForm, TKind>(sharedA, sharedB, originA + (8 * TensorTile<TForm, TKind>.TermA), originB + (8 * TensorTile<TForm, TKind>.TermB), partA, partB);
                 bufferA = nextA;
                 bufferB = nextB;
             }
@@ -93,21 +97,21 @@ internal struct Fragments
     public Float4 F00, F01, F02, F03, F10, F11, F12, F13, F20, F21, F22, F23, F30, F31, F32, F33;
 
     /// <summary>Adds the products of one instruction's terms: 8, or 16 halves.</summary>
-    public void Add<TForm, TKind>(ArrayView<float> a, ArrayView<float> b, int originA, int originB, int lane)
+    public void Add<TForm, TKind>(ArrayView<float> a, ArrayView<float> b, int originA, int originB, int partA, int partB)
         where TForm : struct, IProductForm
         where TKind : struct, ITensorKind
     {
-        uint b00 = Right<TForm, TKind>(b, originB, lane, 0, 0), b01 = Right<TForm, TKind>(b, originB, lane, 0, 1);
-        uint b10 = Right<TForm, TKind>(b, originB, lane, 8, 0), b11 = Right<TForm, TKind>(b, originB, lane, 8, 1);
-        uint b20 = Right<TForm, TKind>(b, originB, lane, 16, 0), b21 = Right<TForm, TKind>(b, originB, lane, 16, 1);
-        uint b30 = Right<TForm, TKind>(b, originB, lane, 24, 0), b31 = Right<TForm, TKind>(b, originB, lane, 24, 1);
-        AddRow<TForm, TKind>(a, b, originA, originB, lane, b00, b01, b10, b11, b20, b21, b30, b31, ref F00, ref F01, ref F02, ref F03);
+        uint b00 = Part<TKind>(b, originB + partB, TensorTile<TForm, TKind>.TermB, 0), b01 = Part<TKind>(b, originB + partB, TensorTile<TForm, TKind>.TermB, 1);
+        uint b10 = Part<TKind>(b, originB + partB + (8 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 0), b11 = Part<TKind>(b, originB + partB + (8 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 1);
+        uint b20 = Part<TKind>(b, originB + partB + (16 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 0), b21 = Part<TKind>(b, originB + partB + (16 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 1);
+        uint b30 = Part<TKind>(b, originB + partB + (24 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 0), b31 = Part<TKind>(b, originB + partB + (24 * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, 1);
+        AddRow<TForm, TKind>(a, b, originA, originB, partA, b00, b01, b10, b11, b20, b21, b30, b31, ref F00, ref F01, ref F02, ref F03);
         originA += 16 * TensorTile<TForm, TKind>.RowA;
-        AddRow<TForm, TKind>(a, b, originA, originB, lane, b00, b01, b10, b11, b20, b21, b30, b31, ref F10, ref F11, ref F12, ref F13);
+        AddRow<TForm, TKind>(a, b, originA, originB, partA, b00, b01, b10, b11, b20, b21, b30, b31, ref F10, ref F11, ref F12, ref F13);
         originA += 16 * TensorTile<TForm, TKind>.RowA;
-        AddRow<TForm, TKind>(a, b, originA, originB, lane, b00, b01, b10, b11, b20, b21, b30, b31, ref F20, ref F21, ref F22, ref F23);
+        AddRow<TForm, TKind>(a, b, originA, originB, partA, b00, b01, b10, b11, b20, b21, b30, b31, ref F20, ref F21, ref F22, ref F23);
         originA += 16 * TensorTile<TForm, TKind>.RowA;
-        AddRow<TForm, TKind>(a, b, originA, originB, lane, b00, b01, b10, b11, b20, b21, b30, b31, ref F30, ref F31, ref F32, ref F33);
+        AddRow<TForm, TKind>(a, b, originA, originB, partA, b00, b01, b10, b11, b20, b21, b30, b31, ref F30, ref F31, ref F32, ref F33);
     }
 
     /// <summary>See <see cref="Sums.Rotate"/>.</summary>
@@ -130,13 +134,14 @@ internal struct Fragments
         F32 = F33;
     }
 
-    private static void AddRow<TForm, TKind>(ArrayView<float> a, ArrayView<float> b, int originA, int originB, int lane,
+    private static void AddRow<TForm, TKind>(ArrayView<float> a, ArrayView<float> b, int originA, int originB, int partA,
         uint b00, uint b01, uint b10, uint b11, uint b20, uint b21, uint b30, uint b31, ref Float4 c0, ref Float4 c1, ref Float4 c2, ref Float4 c3)
         where TForm : struct, IProductForm
         where TKind : struct, ITensorKind
     {
-        uint a0 = Left<TForm, TKind>(a, originA, lane, 0, 0), a1 = Left<TForm, TKind>(a, originA, lane, 8, 0);
-        uint a2 = Left<TForm, TKind>(a, originA, lane, 0, 1), a3 = Left<TForm, TKind>(a, originA, lane, 8, 1);
+        int upper = originA + partA, lower = upper + (8 * TensorTile<TForm, TKind>.RowA);
+        uint a0 = Part<TKind>(a, upper, TensorTile<TForm, TKind>.TermA, 0), a1 = Part<TKind>(a, lower, TensorTile<TForm, TKind>.TermA, 0);
+        uint a2 = Part<TKind>(a, upper, TensorTile<TForm, TKind>.TermA, 1), a3 = Part<TKind>(a, lower, TensorTile<TForm, TKind>.TermA, 1);
         c0 = Multiply<TForm, TKind>(c0, a0, a1, a2, a3, b00, b01, a, b, originA, originB);
         c1 = Multiply<TForm, TKind>(c1, a0, a1, a2, a3, b10, b11, a, b, originA, originB + (8 * TensorTile<TForm, TKind>.ColumnB));
         c2 = Multiply<TForm, TKind>(c2, a0, a1, a2, a3, b20, b21, a, b, originA, originB + (16 * TensorTile<TForm, TKind>.ColumnB));
@@ -149,21 +154,10 @@ internal struct Fragments
         default(TKind).Multiply(c, a0, a1, a2, a3, b0, b1, TensorCore.Address(ref a[originA]), TensorCore.Address(ref b[originB]),
             TensorTile<TForm, TKind>.RowA, TensorTile<TForm, TKind>.TermA, TensorTile<TForm, TKind>.ColumnB, TensorTile<TForm, TKind>.TermB);
 
-    /// <summary>A thread's part of the left factor: of row lane/4, the terms lane%4 (two from 2·(lane%4) on of halves), in the first or the second half of the terms.</summary>
-    private static uint Left<TForm, TKind>(ArrayView<float> a, int origin, int lane, int row, int half)
-        where TForm : struct, IProductForm
-        where TKind : struct, ITensorKind =>
-        Part<TKind>(a, origin + (((lane >> 2) + row) * TensorTile<TForm, TKind>.RowA), TensorTile<TForm, TKind>.TermA, lane, half);
-
-    private static uint Right<TForm, TKind>(ArrayView<float> b, int origin, int lane, int column, int half)
-        where TForm : struct, IProductForm
-        where TKind : struct, ITensorKind =>
-        Part<TKind>(b, origin + (((lane >> 2) + column) * TensorTile<TForm, TKind>.ColumnB), TensorTile<TForm, TKind>.TermB, lane, half);
-
-    private static uint Part<TKind>(ArrayView<float> shared, int line, int term, int lane, int half) where TKind : struct, ITensorKind
+    /// <summary>One register of a fragment: a term, or two of halves, in the first or the second half of an instruction's terms.</summary>
+    private static uint Part<TKind>(ArrayView<float> shared, int i, int term, int half) where TKind : struct, ITensorKind
     {
-        if (!default(TKind).IsPaired) return default(TKind).Single(shared[line + (((lane & 3) + (4 * half)) * term)]);
-        int i = line + (((2 * (lane & 3)) + (8 * half)) * term);
-        return default(TKind).Pair(shared[i], shared[i + term]);
+        if (!default(TKind).IsPaired) return default(TKind).Single(shared[i + (4 * half * term)]);
+        return default(TKind).Pair(shared[i + (8 * half * term)], shared[i + (8 * half * term) + term]);
     }
 }
