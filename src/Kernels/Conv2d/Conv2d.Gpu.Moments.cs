@@ -13,6 +13,7 @@ internal sealed partial class GpuKernels
         int strips = Tiles(channels, MomentsChannels);
         // Enough pieces for the whole device, none so long that sums of single floats lose digits.
         long pieces = Math.Max(Math.Min(Math.Max(1, _device.FullGrid / strips), (rows + 63) / 64), (rows + 8191) / 8192);
+        pieces = Math.Min(pieces, MostSplits);
         long piece = (rows + pieces - 1) / pieces;
         pieces = (rows + piece - 1) / piece;
         using var parts = _device.Scratch(2 * pieces * channels);

@@ -34,7 +34,7 @@ internal sealed partial class GpuKernels
         int threads = a.Rows / 4 * a.ColumnTiles;
         // Enough pieces of the pixels for a full device, none so short that adding up the pieces would be the work.
         long splits = Math.Min((long)Multiprocessors * 1024 / threads, a.Depth / 64);
-        splits = Math.Clamp(Math.Max(splits, Tiles(a.Depth, LongestSum)), 1, int.MaxValue / dw.Length);
+        splits = Math.Clamp(Math.Max(splits, Tiles(a.Depth, LongestSum)), 1, Math.Min(MostSplits, int.MaxValue / dw.Length));
         a.SplitDepth = Math.Max(1, Tiles(a.Depth, (int)splits));
         a.Splits = Math.Max(1, Tiles(a.Depth, a.SplitDepth));
         using var parts = _device.Scratch(a.Splits * dw.Length);

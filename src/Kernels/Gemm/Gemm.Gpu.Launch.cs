@@ -27,6 +27,9 @@ internal sealed partial class GpuKernels
     /// <summary>The shortest part of a sum that is worth another group of threads.</summary>
     private const int ShortestSplit = 128;
 
+    /// <summary>Groups in the second dimension of a launch, as CUDA has it.</summary>
+    private const int MostSplits = 65535;
+
     /// <summary>Splits begin on multiples of the most terms that a kernel takes in a step.</summary>
     private const int DepthStep = 16;
 
@@ -78,7 +81,7 @@ internal sealed partial class GpuKernels
         long tiles = (long)Tiles(a.Rows, rows) * Tiles(a.Columns, columns) * groups;
         long splits = Math.Min(Multiprocessors * resident / tiles, a.Depth / ShortestSplit);
         splits = Math.Max(splits, Tiles(a.Depth, LongestSum));
-        return (int)Math.Max(1, Math.Min(splits, int.MaxValue / length));
+        return (int)Math.Clamp(Math.Min(splits, int.MaxValue / length), 1, MostSplits);
     }
 
     /// <summary>Rows and columns of a tile, and how many are computed at a time on one multiprocessor.</summary>

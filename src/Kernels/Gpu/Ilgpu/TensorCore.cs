@@ -170,11 +170,16 @@ internal static unsafe partial class TensorCore
         string c = List(g, g.Load(((MethodCall)call)[0]));
         string a = string.Join(", ", Enumerable.Range(1, 4).Select(i => Operand(g, call, i)));
         string b = string.Join(", ", Enumerable.Range(5, 2).Select(i => Operand(g, call, i)));
-        g.Builder.AppendLine($"\tmma.sync.aligned.{shape} {List(g, g.Allocate(call))}, {{{a}}}, {{{b}}}, {c};");
+        string result = List(g, g.Allocate(call));
+        g.Builder.AppendLine($"\tmma.sync.aligned.{shape} {result}, {{{a}}}, {{{b}}}, {c};");
     }
 
-    private static void EmitCopyAsync(PTXBackend backend, PTXCodeGenerator g, Value call) =>
-        g.Builder.AppendLine($"\tcp.async.cg.shared.global [{Operand(g, call, 0)}], [{Operand(g, call, 1)}], 16, {Operand(g, call, 2)};");
+    // Operands come first: one that is a constant puts a move of its own into the text.
+    private static void EmitCopyAsync(PTXBackend backend, PTXCodeGenerator g, Value call)
+    {
+        string shared = Operand(g, call, 0), global = Operand(g, call, 1), bytes = Operand(g, call, 2);
+        g.Builder.AppendLine($"\tcp.async.cg.shared.global [{shared}], [{global}], 16, {bytes};");
+    }
 
     private static void EmitWaitForCopies(PTXBackend backend, PTXCodeGenerator g, Value call) => g.Builder.AppendLine("\tcp.async.wait_all;");
 }
