@@ -6,9 +6,9 @@ internal static class Conv2dCases
 {
     public static IEnumerable<KernelCase> All =>
     [
-        .. Dense.Concat(Grouped).Concat(Depthwise).SelectMany((g, i) => Directions(g, i)),
-        .. Dense.Concat(Grouped).Concat(Depthwise).Select(Moments),
-        .. Dense.Concat(Grouped).Concat(Depthwise).SelectMany((g, i) => Packed(g, i)),
+        .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).SelectMany((g, i) => Directions(g, i)),
+        .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).Select(Moments),
+        .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).SelectMany((g, i) => Packed(g, i)),
         .. Timed.SelectMany((g, i) => Directions(g, i, benchmark: true).Append(Inference(g, ActivationKind.ReLU, Residual.None, bias: true, benchmark: true))),
     ];
 
@@ -75,6 +75,12 @@ internal static class Conv2dCases
         new(1, 9, 12, 20, 20, 1, 5) { StrideW = 2, PadLeft = 3, PadRight = 1, Groups = 20 },
         new(1, 9, 8, 37, 37, 3, 3) { PadTop = -2, PadBottom = -1, PadLeft = -1, PadRight = 2, Groups = 37 },
         new(1, 16, 18, 65, 65, 3, 3) { PadBottom = 1, PadRight = 1, StrideH = 2, StrideW = 2, Groups = 65 },
+    ];
+
+    /// <summary>Few results of many terms: devices with many processors cut such sums, in every direction, also where channels do not come in fours.</summary>
+    private static IEnumerable<Conv2dGeometry> LongSums =>
+    [
+        Square(1, 1, 264, 8, 1), Square(1, 1, 263, 5, 1), Square(1, 17, 4, 4, 1), Square(1, 17, 3, 5, 1), Square(1, 2, 4, 264, 1), Square(1, 12, 4, 4, 3, stride: 2, pad: 1),
     ];
 
     private static IEnumerable<Conv2dGeometry> Timed =>

@@ -18,6 +18,14 @@ internal static class GemmCases
             {
                 for (int t = 0; t < 4; t++) yield return Row(new GemmGeometry(m, n, k, (t & 1) != 0, (t & 2) != 0), accumulate: ((m + t) & 1) != 0);
             }
+            // More than half a large tile of a GPU, small enough for its simulation; and few results of long sums.
+            yield return Row(new GemmGeometry(68, 72, 12), false);
+            yield return Row(new GemmGeometry(68, 72, 12, TransposeB: true), true);
+            yield return Row(new GemmGeometry(68, 72, 12, TransposeA: true), false);
+            yield return Row(new GemmGeometry(4, 8, 260), true);
+            yield return Row(new GemmGeometry(4, 8, 260, TransposeA: true), false);
+            yield return Row(new GemmGeometry(4, 8, 260, TransposeB: true), true);
+            yield return Row(new GemmGeometry(3, 5, 259, true, true), true);
             // Large enough to be cut into many pieces, for one thread and for more.
             yield return Row(new GemmGeometry(217, 130, 140), true);
             yield return Row(new GemmGeometry(130, 140, 217, TransposeA: true), true);

@@ -60,3 +60,9 @@ internal partial struct Float4
 
     public static Float4 operator *(float a, Float4 b) => new() { X = a * b.X, Y = a * b.Y, Z = a * b.Z, W = a * b.W };
 }
+
+/// <summary>Two neighbouring floats: 64 bits.</summary>
+internal struct Float2
+{
+    public float X, Y;
+}

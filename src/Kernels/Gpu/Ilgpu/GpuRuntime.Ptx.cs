@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Reflection;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
@@ -15,7 +16,12 @@ internal static partial class GpuRuntime
     /// <summary>All kernels, generic ones once for each of their variants.</summary>
     public static IReadOnlyList<string> Kernels => [.. s_kernels.Value.Keys.Order(StringComparer.Ordinal)];
 
-    public static PtxListing CompileToPtx(string kernel)
+    private static readonly ConcurrentDictionary<string, Lazy<PtxListing>> s_listings = new();
+
+    /// <summary>A kernel's PTX; compiled once, because that takes up to seconds and several tests look at it.</summary>
+    public static PtxListing CompileToPtx(string kernel) => s_listings.GetOrAdd(kernel, static k => new Lazy<PtxListing>(() => Compile(k))).Value;
+
+    private static PtxListing Compile(string kernel)
     {
         var method = s_kernels.Value[kernel];
         var attribute = KernelLauncher.Attribute(method);

@@ -1,5 +1,6 @@
 using ILGPU;
 using ILGPU.Algorithms;
+using ILGPU.IR;
 using ILGPU.Runtime;
 using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
@@ -45,6 +46,7 @@ internal static partial class GpuRuntime
             // Below O2 loads and stores go through generic addresses.
             builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().CPU(CPUDeviceKind.Nvidia).Cuda();
             builder.OpenCL(DriverLibraries.Admit);
+            TensorCore.Register(builder.GetIntrinsicManager());
         });
     }
 

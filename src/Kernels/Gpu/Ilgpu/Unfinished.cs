@@ -14,22 +14,4 @@ internal sealed partial class GpuKernels
     public void RegionConv2dScores(in RegionConv2dGeometry g, BufferView x, BufferView w, BufferView dy, BufferView a) => throw new NotImplementedException("RegionConv2dScores");
     public void ArgMaxChannels(long rows, int channels, BufferView x, BufferView y) => throw new NotImplementedException("ArgMaxChannels");
     public void SoftmaxChannelsGradient(long rows, int channels, BufferView x, BufferView a, BufferView dx, bool accumulate) => throw new NotImplementedException("SoftmaxChannelsGradient");
-    public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dForward");
-        DepthwiseForward(g, x, w, b, default, ActivationKind.Identity, y);
-    }
-    public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dInputGradient");
-        DepthwiseInputGradient(g, dy, w, dx, accumulate);
-    }
-    public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate) 
-    {
-        if (!g.IsDepthwise) throw new NotImplementedException("Conv2dWeightGradient");
-        DepthwiseWeightGradient(g, x, dy, dw, accumulate);
-    }
-    public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy) => throw new NotImplementedException("Conv2dPack");
-    public void Conv2dPacked(PackedConv2d w, ActivationKind activation, BufferView x, BufferView b, BufferView residual, BufferView y) => throw new NotImplementedException("Conv2dPacked");
-    public void Gemm(in GemmGeometry g, BufferView a, BufferView b, BufferView c, bool accumulate) => throw new NotImplementedException("Gemm");
 }
