@@ -20,6 +20,9 @@ public abstract class Device : IDisposable
     /// <summary>How many threads its kernels use.</summary>
     public virtual int Threads => 1;
 
+    /// <summary>Kernels run some time after they were asked for, in order; reading waits for them.</summary>
+    public virtual bool IsAsynchronous => false;
+
     /// <summary>The operations this device can do.</summary>
     public abstract IKernels Kernels { get; }
 
@@ -73,7 +76,18 @@ public abstract class Device : IDisposable
 public readonly record struct MemoryStatistics(int RentedBuffers, long RentedBytes, long PeakRentedBytes, long HeldBytes);
 
 /// <summary>A device that stopped working: unplugged, reset, or a kernel failed on it. What was in its memory is lost; files are not.</summary>
-/// <param name="device">Its name.</param>
-/// <param name="what">What was being done.</param>
-/// <param name="inner">What the driver said.</param>
-public sealed class DeviceLostException(string device, string what, Exception inner) : Exception($"The device {device} stopped working: {what} ({inner.Message}).", inner);
+public sealed class DeviceLostException : Exception
+{
+    /// <param name="device">Its name.</param>
+    /// <param name="what">What was being done.</param>
+    /// <param name="inner">What the driver said.</param>
+    public DeviceLostException(string device, string what, Exception inner) : this($"The device {device} stopped working: {what} ({inner.Message}).", inner)
+    {
+    }
+
+    /// <param name="message">The whole sentence.</param>
+    /// <param name="inner">What led to it.</param>
+    internal DeviceLostException(string message, Exception inner) : base(message, inner)
+    {
+    }
+}

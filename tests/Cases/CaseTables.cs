@@ -13,6 +13,7 @@ public static class CaseTables
         .. BatchNormSumCases.All,
         .. ChannelsCases.All,
         .. Conv2dCases.All,
+        .. CountHitsCases.All,
         .. DepthwiseCases.All,
         .. DropoutCases.All,
         .. ElementwiseCases.All,

@@ -58,6 +58,7 @@ public sealed class LearningRateFinder
         using var copy = (Model)model.Clone();
         copy.Train();
         using var optimizer = Recipe.MakeOptimizer(copy.NamedParameters());
+        using var log = new StepLog(copy.Device);
         List<LearningRatePoint> points = [];
         double average = 0, lowest = double.PositiveInfinity;
         bool stopped = false;
@@ -66,7 +67,8 @@ public sealed class LearningRateFinder
             cancellation.ThrowIfCancellationRequested();
             int step = points.Count;
             double rate = Minimum * Math.Pow(Maximum / Minimum, step / (double)(Steps - 1));
-            double loss = TrainingStep.Run(copy, optimizer, Recipe, batch, step, rate).Loss;
+            TrainingStep.Run(copy, optimizer, Recipe, batch, step, rate, log);
+            double loss = log.Read()[0].Loss;
             average = (Smoothing * average) + ((1 - Smoothing) * loss);
             double smoothed = average / (1 - Math.Pow(Smoothing, step + 1));
             stopped = !(smoothed <= Explosion * lowest) && step > 0; // NaN too

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models.Data;
 using RefConv.Optim;
@@ -50,6 +51,7 @@ public sealed class Trainer : IDisposable
     private readonly ILearningRateSchedule _schedule;
     private readonly BatchLoader _loader;
     private readonly RunFolder? _folder;
+    private readonly StepLog _log;
 
     /// <summary>Starts a run.</summary>
     /// <param name="model">What to train; changed in place.</param>
@@ -70,6 +72,7 @@ public sealed class Trainer : IDisposable
         _schedule = recipe.MakeSchedule(_loader.BatchesPerEpoch);
         _optimizer = recipe.MakeOptimizer(model.NamedParameters());
         _average = MakeAverage();
+        _log = new StepLog(model.Device);
         if (training == null) return;
         try
         {
@@ -128,12 +131,17 @@ public sealed class Trainer : IDisposable
         if (State is { KeepEpochs: true, Epoch: 0, StepInEpoch: 0 }) _folder?.SaveEpoch(Model, 0, _info);
         while (State.Epoch < last && !State.IsFinished)
         {
-            if (!RunEpoch(cancellation))
+            try
             {
-                CheckFinite();
-                Save();
-                return false;
+                if (RunEpoch(cancellation)) continue;
             }
+            catch (DeviceLostException e) when (_folder is { } folder && File.Exists(folder.LastFile))
+            {
+                throw new DeviceLostException($"{e.Message} The last checkpoint is not touched by that. Go on from it with: refconv train --resume {folder.Path}", e);
+            }
+            CheckFinite();
+            Save();
+            return false;
         }
         return State.IsFinished;
     }
@@ -143,6 +151,7 @@ public sealed class Trainer : IDisposable
     {
         _optimizer.Dispose();
         _average?.Dispose();
+        _log.Dispose();
     }
 
     private bool RunEpoch(CancellationToken cancellation)
@@ -150,24 +159,23 @@ public sealed class Trainer : IDisposable
         long started = Stopwatch.GetTimestamp();
         double before = State.EpochSeconds;
         int steps = _loader.BatchesPerEpoch, batchSize = State.Recipe.BatchSize;
+        List<(double Rate, int Pictures)> pending = []; // steps of which the log has the results
         foreach (var batch in _loader.Epoch(State.Epoch, State.StepInEpoch, CancellationToken.None))
         {
             if (cancellation.IsCancellationRequested)
             {
+                Collect(pending, batchSize, steps);
                 State = State with { EpochSeconds = before + Stopwatch.GetElapsedTime(started).TotalSeconds };
                 return false;
             }
-            long step = (State.Epoch * (long)steps) + State.StepInEpoch;
+            long step = (State.Epoch * (long)steps) + State.StepInEpoch + pending.Count;
             double now = _schedule.At(step);
-            var (loss, correct) = Step(batch, step, now);
-            State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
-            Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
-                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), now, batchSize)
-            {
-                StepLoss = loss,
-                StepAccuracy = correct / (double)batch.Count,
-            });
+            TrainingStep.Run(Model, _optimizer, State.Recipe, batch, step, now, _log);
+            pending.Add((now, batch.Count));
+            if (_log.IsFull) Collect(pending, batchSize, steps);
+            _average?.Update(step);
         }
+        Collect(pending, batchSize, steps);
         CheckFinite();
         double rate = _schedule.At((State.Epoch * (long)steps) + steps - 1);
         Evaluation test;
@@ -196,13 +204,22 @@ public sealed class Trainer : IDisposable
         return true;
     }
 
-    private StepResult Step(Batch batch, long step, double rate)
+    /// <summary>Reads what the steps since the last time gave.</summary>
+    private void Collect(List<(double Rate, int Pictures)> pending, int batchSize, int steps)
     {
-        var result = TrainingStep.Run(Model, _optimizer, State.Recipe, batch, step, rate);
-        if (!double.IsFinite(result.Loss))
-            throw Diverged($"The loss is {result.Loss} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {step + 1} of the run, learning rate {rate:G4})");
-        _average?.Update(step);
-        return result;
+        foreach (var ((loss, correct), (rate, pictures)) in _log.Read().Zip(pending))
+        {
+            if (!double.IsFinite(loss))
+                throw Diverged($"The loss is {loss} at step {State.StepInEpoch + 1} of epoch {State.Epoch + 1} (step {(State.Epoch * (long)steps) + State.StepInEpoch + 1} of the run, learning rate {rate:G4})");
+            State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss, Correct = State.Correct + correct };
+            Observer?.OnStep(new TrainingProgress(State.Epoch + 1, State.Recipe.Epochs, State.StepInEpoch, steps,
+                State.LossSum / State.StepInEpoch, State.Correct / ((double)State.StepInEpoch * batchSize), rate, batchSize)
+            {
+                StepLoss = loss,
+                StepAccuracy = correct / (double)pictures,
+            });
+        }
+        pending.Clear();
     }
 
     private ModelEma? MakeAverage() => State.Recipe.EmaDecay > 0 && !State.IsFinished ? new ModelEma(Model, State.Recipe.EmaDecay, State.Recipe.EmaWarmup) : null;

@@ -5,11 +5,6 @@ using RefConv.Optim;
 
 namespace RefConv.Models.Train;
 
-/// <summary>What one step gave.</summary>
-/// <param name="Loss">The loss before the step; when it is no finite number, nothing was changed.</param>
-/// <param name="Correct">Pictures classified right before it; of mixed pictures the label with the larger share counts.</param>
-internal readonly record struct StepResult(double Loss, int Correct);
-
 /// <summary>One step of training: forward, loss, backward, clipping, and the optimiser's step.</summary>
 internal static class TrainingStep
 {
@@ -19,7 +14,8 @@ internal static class TrainingStep
     /// <param name="batch">Pictures.</param>
     /// <param name="step">Number of the step in the run, from 0: dropout depends on it.</param>
     /// <param name="learningRate">η</param>
-    public static StepResult Run(Model model, IOptimizer optimizer, Recipe recipe, Batch batch, long step, double learningRate)
+    /// <param name="log">Takes what the step gave. Where it is known at once that the loss is no finite number, nothing is changed.</param>
+    public static void Run(Model model, IOptimizer optimizer, Recipe recipe, Batch batch, long step, double learningRate, StepLog log)
     {
         var device = model.Device;
         using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
@@ -27,15 +23,12 @@ internal static class TrainingStep
         using var tape = Tape.Train(step, recipe.Seed, recipe.SaveMemory);
         var logits = model.Forward(x);
         var loss = target.Loss(logits, recipe.LabelSmoothing);
-        double value = loss.Item();
-        if (!double.IsFinite(value)) return new StepResult(value, 0);
-        int correct = Evaluator.CountCorrect(logits.ToArray(), batch.Share < 0.5 ? batch.OtherLabels! : batch.Labels, 1);
+        if (!log.Add(loss, logits, target.Counted)) return;
         tape.Backward(loss);
         foreach (var form in model.Forms) (form.Method as IEvolving)?.AfterBackward(model);
         if (recipe.ClipNorm > 0) GradientClipping.ClipNorm(optimizer.Groups.SelectMany(g => g.Parameters).Select(p => p.Parameter), recipe.ClipNorm);
         optimizer.Step(learningRate);
         optimizer.ZeroGrad();
-        return new StepResult(value, correct);
     }
 
     /// <summary>What the scores of a batch should be: one label a picture, or two with their shares.</summary>
@@ -44,6 +37,9 @@ internal static class TrainingStep
         private readonly Tensor _labels = Tensor.From(device, batch.Labels, new Shape(batch.Count));
         private readonly Tensor? _others = batch.OtherLabels == null ? null : Tensor.From(device, batch.OtherLabels, new Shape(batch.Count));
         private readonly Tensor _share = Tensor.Full(device, new Shape(1), batch.Share), _rest = Tensor.Full(device, new Shape(1), 1 - batch.Share);
+
+        /// <summary>The label that accuracy counts: of two the one with the larger share.</summary>
+        public Tensor Counted => batch.Share < 0.5 ? _others! : _labels;
 
         /// <summary>Mean cross-entropy; of mixed pictures with both labels, each by its share: what it is with the mixed one-hot targets.</summary>
         public Tensor Loss(Tensor logits, double smoothing)

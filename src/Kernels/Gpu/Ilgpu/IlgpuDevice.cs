@@ -36,6 +36,8 @@ internal sealed class IlgpuDevice : Device
         _ => "float32",
     }}";
 
+    public override bool IsAsynchronous => true;
+
     public override IKernels Kernels { get; }
 
     public override MemoryStatistics Memory => _memory.Statistics;
