@@ -15,14 +15,15 @@ internal static partial class GpuRuntime
     /// <summary>All kernels, generic ones once for each of their variants.</summary>
     public static IReadOnlyList<string> Kernels => [.. s_kernels.Value.Keys.Order(StringComparer.Ordinal)];
 
-    public static PtxListing CompileToPtx(string kernel)
+    public static PtxListing CompileToPtx(string kernel) => CompileToPtx(s_kernels.Value[kernel]);
+
+    public static PtxListing CompileToPtx(MethodInfo method)
     {
-        var method = s_kernels.Value[kernel];
         var attribute = KernelLauncher.Attribute(method);
         lock (s_ptx)
         {
             var compiled = (PTXCompiledKernel)s_ptx.Value.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(method), KernelLauncher.Specialization(method));
-            return new(kernel, compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide, attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
+            return new(KernelLauncher.Name(method), compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide, attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
         }
     }
 
