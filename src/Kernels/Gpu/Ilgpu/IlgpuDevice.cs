@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -80,7 +79,7 @@ internal sealed class IlgpuDevice : Device
         try
         {
             if (_uploads != null) _uploads.Write(View(destination), source);
-            else View(destination).CopyFromCPU(Accelerator.DefaultStream, ref Unsafe.AsRef(in source[0]), source.Length);
+            else CopyPinned(destination, source);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -102,7 +101,7 @@ internal sealed class IlgpuDevice : Device
         if (destination.Length == 0) return;
         try
         {
-            View(source).CopyToCPU(Accelerator.DefaultStream, ref destination[0], destination.Length);
+            CopyPinned(source, destination);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -136,6 +135,17 @@ internal sealed class IlgpuDevice : Device
         Nothing.Dispose();
         _memory.Dispose();
         Accelerator.Dispose();
+    }
+
+    /// <summary>ILGPU makes an address of the reference without pinning it: if the collector moved the memory meanwhile, the copy would go elsewhere.</summary>
+    private unsafe void CopyPinned(BufferView destination, ReadOnlySpan<float> source)
+    {
+        fixed (float* pinned = source) View(destination).CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
+    }
+
+    private unsafe void CopyPinned(BufferView source, Span<float> destination)
+    {
+        fixed (float* pinned = destination) View(source).CopyToCPU(Accelerator.DefaultStream, ref *pinned, destination.Length);
     }
 
     /// <summary>An error of a driver, as ILGPU reports it.</summary>
