@@ -72,16 +72,17 @@ internal sealed partial class GpuKernels
         for (int i = GpuThread.First; i < a.Count; i += GpuThread.Step)
         {
             int tap = i / planes, d = i - (tap * planes);
-            float gradient = 0, old = 0, velocity = 0;
+            float gradient = 0;
+            Float4 old = default, velocity = default; // one of four is used: the same step as everywhere
             for (int pixel = 0; pixel < a.Shape.Pixels; pixel++)
             {
                 int from = a.Shape.Neighbour(pixel, tap);
                 if (from >= 0) gradient += a.Dw[(pixel * planes) + d] * a.Basis[(from * planes) + d];
             }
-            if (a.Target.Mode != RefocusMapTarget.Write) old = a.Target.Map[i];
-            if (a.Target.ReadsVelocity) velocity = a.Target.Velocity[i];
-            a.Target.Map[i] = a.Target.Next(gradient, old, ref velocity);
-            if (a.Target.Mode >= RefocusMapTarget.FirstStep) a.Target.Velocity[i] = velocity;
+            if (a.Target.Mode != RefocusMapTarget.Write) old.X = a.Target.Map[i];
+            if (a.Target.ReadsVelocity) velocity.X = a.Target.Velocity[i];
+            a.Target.Map[i] = a.Target.Next(new() { X = gradient }, old, ref velocity).X;
+            if (a.Target.Mode >= RefocusMapTarget.FirstStep) a.Target.Velocity[i] = velocity.X;
         }
     }
 }

@@ -58,21 +58,13 @@ internal struct RefocusMapTarget
     /// <summary>The velocities before the first step were never written.</summary>
     public readonly bool ReadsVelocity => Mode == MomentumStep;
 
-    /// <summary>New value of a weight (or of the stored gradient); the velocity is updated.</summary>
-    public readonly float Next(float gradient, float old, ref float velocity)
+    /// <summary>New values of four weights (or of the stored gradient); their velocities are updated. Branches once for all four: a branch an element would be most of the code.</summary>
+    public readonly Float4 Next(Float4 gradient, Float4 old, ref Float4 velocity)
     {
         if (Mode == Write) return gradient;
         if (Mode == Add) return old + gradient;
         return Constants.Next(gradient, old, ref velocity, Mode);
     }
-
-    public readonly Float4 Next(Float4 gradient, Float4 old, ref Float4 velocity) => new()
-    {
-        X = Next(gradient.X, old.X, ref velocity.X),
-        Y = Next(gradient.Y, old.Y, ref velocity.Y),
-        Z = Next(gradient.Z, old.Z, ref velocity.Z),
-        W = Next(gradient.W, old.W, ref velocity.W),
-    };
 }
 
 /// <summary>Constants of <see cref="IKernels.SgdStep"/>, and its step for one weight, in its order of operations: the fused step must give its bits.</summary>
@@ -81,14 +73,16 @@ internal struct RefocusSgd(in SgdStepGeometry g)
     public float LearningRate = (float)g.LearningRate, Momentum = (float)g.Momentum, WeightDecay = (float)g.WeightDecay;
     public int Nesterov = g.Nesterov ? 1 : 0;
 
-    public readonly float Next(float gradient, float weight, ref float velocity, int mode)
+    public readonly Float4 Next(Float4 gradient, Float4 weight, ref Float4 velocity, int mode)
     {
-        float d = (WeightDecay * weight) + gradient;
+        var d = (WeightDecay * weight) + gradient;
         if (mode != RefocusMapTarget.Step)
         {
-            velocity = mode == RefocusMapTarget.FirstStep ? d : (Momentum * velocity) + d;
-            d = Nesterov != 0 ? (Momentum * velocity) + d : velocity;
+            if (mode == RefocusMapTarget.FirstStep) velocity = d;
+            else velocity = (Momentum * velocity) + d;
+            if (Nesterov != 0) d = (Momentum * velocity) + d;
+            else d = velocity;
         }
-        return weight - (LearningRate * d);
+        return weight + (-LearningRate * d); // the bits of w − η·d: a sign costs no rounding
     }
 }

@@ -74,12 +74,10 @@ internal sealed partial class GpuKernels
             float largest = a.Input[at];
             for (int c = 1; c < a.Channels; c++)
             {
+                // As choices, not under an if: an if is compiled as a branch on the opposite, and on OpenCL a NaN is then the largest.
                 float value = a.Input[at + c];
-                if (value > largest)
-                {
-                    largest = value;
-                    best = c;
-                }
+                best = value > largest ? c : best;
+                largest = value > largest ? value : largest;
             }
             a.Output[row] = best;
         }

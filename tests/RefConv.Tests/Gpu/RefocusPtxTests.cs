@@ -78,14 +78,6 @@ public sealed partial class RefocusPtxTests
 
     private static int Count(string text, string instruction) => Regex.Count(text, $@"{Regex.Escape(instruction)}\s");
 
-    [GeneratedRegex(@"^(\S+):", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\s*(L_\d+):", RegexOptions.Multiline)]
     private static partial Regex Label();
-}
-public sealed class DumpPtx
-{
-    [GpuFact("")]
-    public void Dump()
-    {
-        foreach (var k in GpuRuntime.Kernels) System.IO.File.WriteAllText("/tmp/grefocus-ptx-" + k.Replace('<','_').Replace('>','_') + ".ptx", GpuRuntime.CompileToPtx(k).Ptx);
-    }
 }
