@@ -27,7 +27,7 @@ internal sealed partial class GpuKernels
         int lanes = 8;
         while (lanes < 64 && lanes * 32 <= shape.Length) lanes *= 2;
         int quadsOfGroup = Pieces(g.Groups, RefocusRows), quads = g.D / g.Groups * quadsOfGroup, groups = Pieces(quads, RefocusGroup / lanes);
-        int steps = Pieces(shape.Length, lanes * 4), wanted = Math.Max(1, _device.FullGrid / 2 / groups);
+        int steps = Pieces(shape.Length, lanes * 4), wanted = Math.Max(1, _device.FullGrid / groups);
         int stepsOfPart = Pieces(steps, Math.Min(wanted, Math.Max(1, steps / 4))), parts = Pieces(steps, stepsOfPart);
         using var scratch = _device.Scratch(parts > 1 ? parts * g.KernelLength : 4);
         var arguments = new RefocusGroupedArguments
