@@ -21,6 +21,7 @@ internal static class RefocusCases
         new(5, 5, 5, 5, 5, 5), new(6, 6, 6, 7, 7, 3), new(3, 3, 3, 7, 7, 5),
         new(64, 64, 64, 3, 3, 3), new(48, 48, 48, 3, 3, 1), new(130, 130, 130, 3, 3, 1), new(40, 40, 40, 5, 5, 3),
         new(129, 129, 129, 3, 3, 3),
+        new(96, 96, 96, 5, 5, 5), // few rows and long ones: a GPU splits them
         // Grouped: Cin/g ≥ g (a refocus group lies inside one filter) and Cin/g < g (it spans several), even and odd g, several outputs a channel.
         new(8, 8, 2, 3, 3, 3), new(6, 12, 2, 3, 3, 3), new(12, 8, 4, 3, 3, 3), new(9, 9, 3, 3, 3, 3), new(18, 6, 3, 3, 3, 3),
         new(16, 16, 8, 3, 3, 3), new(30, 15, 5, 3, 3, 1), new(32, 32, 16, 3, 3, 3), new(21, 14, 7, 5, 5, 3),

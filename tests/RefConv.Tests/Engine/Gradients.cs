@@ -12,7 +12,7 @@ public sealed class Gradients : DeviceTest
         public override string ToString() => $"{Op.Name} {Name}";
     }
 
-    private static IEnumerable<Row> AllRows
+    internal static IEnumerable<Row> AllRows
     {
         get
         {

@@ -13,22 +13,23 @@ internal static partial class GpuRuntime
 
     private static readonly Lazy<PTXBackend> s_ptx = new(() => new PTXBackend(Context, CudaArchitecture.SM_90, CudaInstructionSet.ISA_80, null!));
 
+    private static readonly ConcurrentDictionary<MethodInfo, Lazy<PtxListing>> s_listings = new();
+
     /// <summary>All kernels, generic ones once for each of their variants.</summary>
     public static IReadOnlyList<string> Kernels => [.. s_kernels.Value.Keys.Order(StringComparer.Ordinal)];
 
-    private static readonly ConcurrentDictionary<string, Lazy<PtxListing>> s_listings = new();
+    public static PtxListing CompileToPtx(string kernel) => CompileToPtx(s_kernels.Value[kernel]);
 
     /// <summary>A kernel's PTX; compiled once, because that takes up to seconds and several tests look at it.</summary>
-    public static PtxListing CompileToPtx(string kernel) => s_listings.GetOrAdd(kernel, static k => new Lazy<PtxListing>(() => Compile(k))).Value;
+    public static PtxListing CompileToPtx(MethodInfo method) => s_listings.GetOrAdd(method, static m => new Lazy<PtxListing>(() => Compile(m))).Value;
 
-    private static PtxListing Compile(string kernel)
+    private static PtxListing Compile(MethodInfo method)
     {
-        var method = s_kernels.Value[kernel];
         var attribute = KernelLauncher.Attribute(method);
         lock (s_ptx)
         {
             var compiled = (PTXCompiledKernel)s_ptx.Value.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(method), KernelLauncher.Specialization(method));
-            return new(kernel, compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide && !method.GetGenericArguments().Contains(typeof(Float1)), attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
+            return new(KernelLauncher.Name(method), compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide && !method.GetGenericArguments().Contains(typeof(Float1)), attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
         }
     }
 

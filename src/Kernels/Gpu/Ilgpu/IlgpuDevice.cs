@@ -81,7 +81,7 @@ internal sealed class IlgpuDevice : Device
         try
         {
             if (_uploads != null) _uploads.Write(View(destination), source);
-            else CopyPinned(View(destination), source);
+            else CopyPinned(destination, source);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -97,13 +97,13 @@ internal sealed class IlgpuDevice : Device
         Write(destination, values);
     }
 
-    public override unsafe void Read(BufferView source, Span<float> destination)
+    public override void Read(BufferView source, Span<float> destination)
     {
         CheckLength(source, destination.Length);
         if (destination.Length == 0) return;
         try
         {
-            CopyPinned(View(source), destination);
+            CopyPinned(source, destination);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -139,27 +139,19 @@ internal sealed class IlgpuDevice : Device
         Accelerator.Dispose();
     }
 
+    /// <summary>ILGPU makes an address of the reference without pinning it: if the collector moved the memory meanwhile, the copy would go elsewhere.</summary>
+    private unsafe void CopyPinned(BufferView destination, ReadOnlySpan<float> source)
+    {
+        fixed (float* pinned = source) View(destination).CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
+    }
+
+    private unsafe void CopyPinned(BufferView source, Span<float> destination)
+    {
+        fixed (float* pinned = destination) View(source).CopyToCPU(Accelerator.DefaultStream, ref *pinned, destination.Length);
+    }
+
     /// <summary>An error of a driver, as ILGPU reports it.</summary>
     internal static bool IsDriverError(Exception e) => e is CudaException or CLException;
-
-    /// <summary>ILGPU takes the address and lets go of the reference: unpinned, the collector may move the memory while the driver still writes to where it was.</summary>
-    private unsafe void CopyPinned(ArrayView<float> source, Span<float> destination)
-    {
-        fixed (float* pinned = destination)
-        {
-            source.CopyToCPU(Accelerator.DefaultStream, ref *pinned, destination.Length);
-            Accelerator.DefaultStream.Synchronize();
-        }
-    }
-
-    private unsafe void CopyPinned(ArrayView<float> destination, ReadOnlySpan<float> source)
-    {
-        fixed (float* pinned = source)
-        {
-            destination.CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
-            Accelerator.DefaultStream.Synchronize();
-        }
-    }
 
     private static void CheckLength(BufferView view, int length)
     {
