@@ -14,7 +14,7 @@ internal sealed partial class GpuKernels
             if (g.IsDepthwise) DepthwiseForward(g, x, w, b, default, ActivationKind.Identity, y);
             else DenseForward(g, x, w, y, new(b, default, ActivationKind.Identity));
         }
-        if (!moments.IsEmpty) ColumnMoments((long)g.N * g.P * g.Q, g.K, y, moments);
+        if (!moments.IsEmpty) WriteMoments((long)g.N * g.P * g.Q, g.K, y, moments);
     }
 
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
