@@ -91,8 +91,9 @@ public sealed class RunFolder
     /// <exception cref="IOException">There is none, or it is damaged.</exception>
     public (Model Model, RunState State, IReadOnlyDictionary<string, float[]> Training, DataInfo? Data) Load(Device device)
     {
-        var (state, training) = Read(ModelFile.TrainingPrefix);
-        return (ModelFile.Load(LastFile, device, out var data), RunState.FromJson(state, LastFile), training, data);
+        var (json, training) = Read(ModelFile.TrainingPrefix);
+        var state = RunState.FromJson(json, LastFile); // first: when it is damaged, no model is left behind for the finaliser
+        return (ModelFile.Load(LastFile, device, out var data), state, training, data);
     }
 
     /// <summary>What kind of run it is, as its state says; for choosing who goes on with it.</summary>
