@@ -15,7 +15,7 @@ internal static class DemoCommand
 {
     // As many epochs as fit three times into well under two minutes on two cores. The base comes near its plateau and does not quite reach it:
     // a second schedule still gains some points, which is why the control stands beside RefConv.
-    private const int Epochs = 17, TrainImages = 5000, TestImages = 1000, BatchSize = 64;
+    private const int Epochs = 17, TrainImages = 5000, TestImages = 1000, BatchSize = 64, TinyImages = 10;
     private const double Width = 0.25;
 
     public static Command Create(CancellationToken cancellation)
@@ -27,22 +27,22 @@ internal static class DemoCommand
         Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
         Option<int> mapK = Options.MapK();
         Option<int> seeds = Options.Seeds();
-        Option<bool> json = Options.Json();
+        Option<bool> json = Options.Json(), tiny = new("--tiny") { Description = "Every part on a handful of pictures, one epoch each: shows in seconds that a device works, and nothing about accuracy." };
         Option<string?> outFolder = Options.Out("Folder for checkpoints and report.html. Default: a new folder runs/demo-N.");
         foreach (var option in (ReadOnlySpan<Option>)[data, model, width, limit, testLimit]) command.Add(option);
         var recipe = new RecipeOptions(command, Epochs, BatchSize);
         var device = new DeviceOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[seeds, mapK, init, outFolder, json]) command.Add(option);
+        foreach (var option in (ReadOnlySpan<Option>)[tiny, seeds, mapK, init, outFolder, json]) command.Add(option);
 
         command.SetAction(parsed =>
         {
             string spec = parsed.GetValue(data)!;
-            bool drawn = spec == "shapes";
-            var source = DataSource.Open(spec, parsed.GetValue(limit) ?? (drawn ? TrainImages : null), parsed.GetValue(testLimit) ?? (drawn ? TestImages : null));
+            bool drawn = spec == "shapes", small = parsed.GetValue(tiny);
+            var source = DataSource.Open(spec, parsed.GetValue(limit) ?? (small ? TinyImages : drawn ? TrainImages : null), parsed.GetValue(testLimit) ?? (small ? TinyImages : drawn ? TestImages : null));
             using var where = device.Open(parsed);
             var options = new RefConvOptions { MapK = parsed.GetValue(mapK), Init = Options.ParseInit(parsed.GetValue(init)!) };
             return Run(new Output(parsed.GetValue(json)), where, source, Options.SpecFor(parsed.GetValue(model)!, parsed.GetValue(width), source.Train),
-                recipe.Read(parsed), options, parsed.GetValue(seeds), parsed.GetValue(outFolder), cancellation);
+                small ? recipe.Read(parsed) with { Epochs = 1, WarmupEpochs = 0, BatchSize = TinyImages / 2 } : recipe.Read(parsed), options, parsed.GetValue(seeds), parsed.GetValue(outFolder), cancellation);
         });
         return command;
     }

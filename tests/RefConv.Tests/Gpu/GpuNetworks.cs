@@ -12,16 +12,8 @@ public sealed class GpuNetworks : DeviceTest
     [InlineData("opencl")]
     public void ForwardIsTheProcessors(string kind) => OnDevice(kind, device =>
     {
-        double[] Scores(Device on)
-        {
-            using var model = Plain(on);
-            model.Eval();
-            using var x = Normal(on, model.InputShape(4), 6);
-            using var tape = Tape.Inference();
-            return model.Forward(x).ToDoubleArray();
-        }
-
-        AssertClose(Scores(Cpu), Scores(device), 1e-5, "scores");
+        using Model here = Plain(Cpu), there = Plain(device);
+        AssertClose(Scores(here), Scores(there), 1e-5, "scores");
     });
 
     [GpuTheory("opencl")]
@@ -38,22 +30,35 @@ public sealed class GpuNetworks : DeviceTest
 
         var actual = Gradients(device);
         Assert.Contains(actual.Keys, k => k.Contains("convmap", StringComparison.Ordinal));
-        AssertAsGood(Gradients(Reference), Gradients(Cpu), actual);
+        var expected = Gradients(Cpu);
+        Assert.Equal(expected.Keys, actual.Keys);
+        // Some gradients are zero but for rounding (a batch norm takes away what the next one divides out): judged by the others' size. One activation on the other side of
+        // its bend moves a gradient by a hundredth; a wrong kernel moves it by its own size.
+        double floor = 1e-3 * expected.Values.Max(v => v.Max(Math.Abs));
+        foreach (var (name, gradient) in expected) AssertClose(gradient, actual[name], 0.02, name, floor);
     });
 
     [GpuTheory("opencl")]
     [InlineData("opencl")]
     public void RefocusedTrainedAndMergedItIsTheProcessors(string kind) => OnDevice(kind, device =>
     {
-        AssertAsGood(RefocusTrainMerge(Reference), RefocusTrainMerge(Cpu), RefocusTrainMerge(device));
+        var (expected, _) = RefocusTrainMerge(Cpu);
+        var (losses, merged) = RefocusTrainMerge(device);
+        // Losses, not weights: where an activation lies within rounding of its bend a gradient jumps, and no two devices would take the same way for long.
+        AssertClose(expected, losses, 1e-4, "losses");
+        using var here = Plain(Cpu);
+        foreach (var (name, parameter) in here.NamedParameters()) parameter.FromTorch(merged[name].Select(v => (float)v).ToArray());
+        using var there = Plain(device);
+        foreach (var (name, parameter) in there.NamedParameters()) parameter.FromTorch(merged[name].Select(v => (float)v).ToArray());
+        AssertClose(Scores(here), Scores(there), 1e-5, "scores of the merged model");
     });
 
     [GpuTheory("opencl")]
     [InlineData("opencl")]
     public void TwoRunsGiveTheSameBits(string kind) => OnDevice(kind, device =>
     {
-        var first = RefocusTrainMerge(device);
-        var second = RefocusTrainMerge(device);
+        var (_, first) = RefocusTrainMerge(device);
+        var (_, second) = RefocusTrainMerge(device);
         foreach (var (name, values) in first)
             Assert.True(values.Select(BitConverter.DoubleToInt64Bits).SequenceEqual(second[name].Select(BitConverter.DoubleToInt64Bits)), $"{name} differs from run to run");
     });
@@ -108,24 +113,36 @@ public sealed class GpuNetworks : DeviceTest
     private static Model Plain(Device device) =>
         Zoo.Create(new ModelSpec("mobilenet_v1") { Classes = 5, Width = 0.25, ImageSize = 32, SmallImages = true }, new Initializer(device, 3));
 
-    private static void Backward(Model model, Device device, int step)
+    private static double[] Scores(Model model)
+    {
+        model.Eval();
+        using var x = Normal(model.Device, model.InputShape(4), 6);
+        using var tape = Tape.Inference();
+        return model.Forward(x).ToDoubleArray();
+    }
+
+    /// <returns>The loss.</returns>
+    private static double Backward(Model model, Device device, int step)
     {
         using var x = Normal(device, model.InputShape(8), (ulong)(6 + step));
         using var labels = Tensor.From(device, new float[] { 0, 3, 1, 4, 2, 2, 0, 1 }, new Shape(8));
         using var tape = Tape.Train(step, seed: 1);
-        tape.Backward(model.Forward(x).CrossEntropy(labels));
+        var loss = tape.Retain(model.Forward(x).CrossEntropy(labels));
+        tape.Backward(loss);
+        return loss.Item();
     }
 
-    private static Dictionary<string, double[]> RefocusTrainMerge(Device device)
+    private static (double[] Losses, Dictionary<string, double[]> Merged) RefocusTrainMerge(Device device)
     {
+        double[] losses = new double[3];
         using var plain = Plain(device);
         using var model = plain.Expand(new RefConvMethod(), seed: 5);
         using (var optimizer = new Sgd([new ParameterGroup([.. model.NamedParameters().Where(p => p.Parameter.Trainable)], 1e-4)], 0.9))
         {
-            for (int step = 0; step < 3; step++)
+            for (int step = 0; step < losses.Length; step++)
             {
-                Backward(model, device, step);
-                optimizer.Step(1e-4); // small steps: after large ones no two devices would agree
+                losses[step] = Backward(model, device, step);
+                optimizer.Step(1e-4);
                 optimizer.ZeroGrad();
             }
         }
@@ -134,34 +151,14 @@ public sealed class GpuNetworks : DeviceTest
         using (merged)
         {
             Assert.Equal(0, report.MaxAbsDifference); // the merged kernels are the bits that the refocused layers used
-            return merged.NamedParameters().ToDictionary(p => p.Name, p => p.Parameter.ToTorchDouble());
+            return (losses, merged.NamedParameters().ToDictionary(p => p.Name, p => p.Parameter.ToTorchDouble()));
         }
     }
 
-    /// <summary>
-    /// Not further from exact arithmetic than the processor by more than a factor: a fresh network with a dozen batch norms multiplies what is rounded a thousandfold, on
-    /// every device, so no fixed limit would say anything.
-    /// </summary>
-    private static void AssertAsGood(Dictionary<string, double[]> exact, Dictionary<string, double[]> processor, Dictionary<string, double[]> device)
-    {
-        Assert.Equal(exact.Keys, device.Keys);
-        // Of all parameters together: which of them rounding hits is chance.
-        double usual = exact.Keys.Max(k => Error(exact[k], processor[k]));
-        Assert.True(usual < 0.05, $"the processor itself is off by {usual:E1}");
-        foreach (var (name, values) in exact)
-        {
-            double error = Error(values, device[name]);
-            Assert.True(error <= (5 * usual) + 1e-3, $"{name} is off by {error:E1} of its largest value, the processor at most by {usual:E1}");
-        }
-
-        static double Error(double[] expected, double[] actual) =>
-            expected.Zip(actual, (a, b) => Math.Abs(a - b)).Max() / Math.Max(expected.Max(Math.Abs), 1e-3);
-    }
-
-    private static void AssertClose(double[] expected, double[] actual, double limit, string what)
+    private static void AssertClose(double[] expected, double[] actual, double limit, string what, double floor = 1e-6)
     {
         Assert.Equal(expected.Length, actual.Length);
-        double scale = Math.Max(expected.Max(Math.Abs), 1e-6);
+        double scale = Math.Max(expected.Max(Math.Abs), floor);
         for (int i = 0; i < expected.Length; i++)
             Assert.True(Math.Abs(expected[i] - actual[i]) <= limit * scale, $"{what}[{i}] is {actual[i]:R}, the processor says {expected[i]:R} (largest {scale:E2})");
     }
