@@ -42,7 +42,7 @@ PY
   else
     echo "There is no PyTorch here ($python): whole steps are shown without a baseline." >&2
   fi
-  "$program" --out "$out" ${torch:+--torch "$torch"} --seconds 400 "$@"
+  "$program" --out "$out" ${torch:+--torch "$torch"} --seconds 340 "$@"
   echo "Figures: $out"
 }
 

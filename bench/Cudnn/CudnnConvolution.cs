@@ -102,7 +102,8 @@ public sealed unsafe class CudnnConvolution : IDisposable
         }
         _algorithm = results[best].Algorithm;
         WorkspaceBytes = (long)results[best].WorkspaceBytes;
-        Check(Native.cudnnSetConvolutionMathType(_convolution, results[best].MathType));
+        // "Default" math may round to TF32 on its own: without TF32 it is forbidden, whatever was measured.
+        Check(Native.cudnnSetConvolutionMathType(_convolution, tf32 ? results[best].MathType : Native.FmaMath));
     }
 
     /// <summary>The algorithm that it found fastest, by cuDNN's number for this direction.</summary>

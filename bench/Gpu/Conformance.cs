@@ -27,9 +27,16 @@ internal static class Conformance
                 {
                     problem = KernelComparison.Check(row, device, before);
                 }
-                catch (Exception e) when (e is InvalidOperationException or NotSupportedException or NotImplementedException)
+                catch (Exception e) when (e is InvalidOperationException or NotSupportedException)
                 {
                     problem = $"{row}: {e.Message}";
+                }
+                catch (DeviceLostException e)
+                {
+                    // After that the context is of no use any more.
+                    results.Note($"{row}: {e.Message} The rows after it were not run.");
+                    results.Failed = true;
+                    return;
                 }
                 if (problem == null) passed++;
                 else

@@ -19,7 +19,7 @@ internal sealed class CudnnPeer(CudnnHandle handle, nint workspace, long workspa
                 double ms = timer.Milliseconds(i => convolution.Run(Addresses(i)));
                 if (best == null || ms < best.Value.Milliseconds) best = (ms, $"{(channelsLast ? "NHWC" : "NCHW")} algorithm {convolution.Algorithm}, {convolution.WorkspaceBytes / 1e6:0.#} MB workspace");
             }
-            catch (NotSupportedException)
+            catch (Exception e) when (e is NotSupportedException or InvalidOperationException)
             {
                 // One layout is enough.
             }

@@ -11,42 +11,50 @@ internal static class Layers
 
     public static void Run(Settings settings, Results results, Stopwatch clock)
     {
-        using var device = GpuBackend.Open(settings.Device);
+        if (!Run(settings, results, clock, tf32: false)) return;
+        if (settings.Device.StartsWith("cuda", StringComparison.Ordinal)) Run(settings, results, clock, tf32: true);
+    }
+
+    /// <returns>False when the time was over.</returns>
+    private static bool Run(Settings settings, Results results, Stopwatch clock, bool tf32)
+    {
+        using var device = GpuBackend.Open(settings.Device, tf32 ? GpuPrecision.Tf32 : GpuPrecision.Float32);
         using var timer = new GpuTimer(device, settings.Quick);
-        double copyRate = Ceilings(device, timer, settings, results);
-        CudnnHandle? cudnn = null;
-        if (settings.Device.StartsWith("cuda", StringComparison.Ordinal) && NativeLibraries.Missing() == null) cudnn = new CudnnHandle(timer.Inspector.Stream);
-        else results.Note($"no cuDNN beside the layers: {NativeLibraries.Missing() ?? "the device is not CUDA"}");
-        using var workspace = device.Rent(settings.Quick ? 1 << 16 : WorkspaceBytes / 4);
-        using (cudnn)
+        timer.Inspector.Bind(); // cuDNN and cuBLAS work in the current context
+        double copyRate = Ceilings(device, timer, settings, results, tf32);
+        string? missing = settings.Device.StartsWith("cuda", StringComparison.Ordinal) ? NativeLibraries.Missing() : "the device is not CUDA";
+        if (missing != null) results.Note($"no cuDNN beside the layers: {missing}");
+        using var cudnn = missing == null ? new CudnnHandle(timer.Inspector.Stream) : null;
+        using var workspace = device.Rent(cudnn == null ? 1 : settings.Quick ? 1 << 20 : WorkspaceBytes / 4);
+        var peer = cudnn == null ? null : new CudnnPeer(cudnn, timer.Inspector.Address(workspace.View), 4 * workspace.View.Length);
+        foreach (var row in LayerCase.All.Where(c => c.Batch == 8 && !c.Packed && !(tf32 && c.Geometry.IsDepthwise)))
         {
-            var peer = cudnn == null ? null : new CudnnPeer(cudnn, timer.Inspector.Address(workspace.View), WorkspaceBytes);
-            using (var tf32 = peer == null ? null : GpuBackend.Open(settings.Device, GpuPrecision.Tf32))
-            {
-                foreach (var row in LayerCase.All.Where(c => c.Batch == 8 && !c.Packed))
-                {
-                    if (clock.Elapsed.TotalSeconds > settings.Seconds)
-                    {
-                        results.Note($"layers from {row.Name} on were left out: the time was over.");
-                        return;
-                    }
-                    int batch = settings.Quick ? 1 : settings.Batch;
-                    Layer(row, row.Geometry with { N = batch }, device, timer, peer, results, copyRate, tf32: false);
-                    if (tf32 == null || row.Geometry.IsDepthwise) continue;
-                    using var tf32Timer = new GpuTimer(tf32, settings.Quick);
-                    using var own = device.Rent(1);
-                    Layer(row, row.Geometry with { N = batch }, tf32, tf32Timer, peer, results, copyRate, tf32: true);
-                }
-            }
-            foreach (var (rows, c) in (ReadOnlySpan<(long, int)>)[(112 * 112, 64), (56 * 56, 144), (28 * 28, 128), (14 * 14, 512), (7 * 7, 1024)])
-                Norm(new BatchNormGeometry(rows * (settings.Quick ? 1 : settings.Batch), c, Activation: ActivationKind.ReLU), device, timer, results, copyRate);
-            foreach (var g in (ReadOnlySpan<RefocusGeometry>)[new(512, 512, 1, 3, 3, 3), new(256, 256, 1, 3, 3, 3), new(1024, 1024, 1024, 3, 3, 3), new(512, 512, 512, 3, 3, 3), new(960, 960, 960, 3, 3, 3), new(128, 128, 32, 3, 3, 3), new(384, 384, 384, 7, 7, 3)])
-                Refocus(g, device, timer, peer, results, copyRate);
+            if (IsOver(row.Name)) return false;
+            Layer(row, row.Geometry with { N = settings.Quick ? 1 : settings.Batch }, device, timer, peer, results, copyRate, tf32);
+        }
+        if (tf32) return true;
+        foreach (var (rows, c) in (ReadOnlySpan<(long, int)>)[(112 * 112, 64), (56 * 56, 144), (28 * 28, 128), (14 * 14, 512), (7 * 7, 1024)])
+        {
+            if (IsOver("batch norm")) return false;
+            Norm(new BatchNormGeometry(rows * (settings.Quick ? 1 : settings.Batch), c, Activation: ActivationKind.ReLU), device, timer, results, copyRate);
+        }
+        foreach (var g in (ReadOnlySpan<RefocusGeometry>)[new(512, 512, 1, 3, 3, 3), new(256, 256, 1, 3, 3, 3), new(1024, 1024, 1024, 3, 3, 3), new(512, 512, 512, 3, 3, 3), new(960, 960, 960, 3, 3, 3), new(128, 128, 32, 3, 3, 3), new(384, 384, 384, 7, 7, 3)])
+        {
+            if (IsOver("refocusing")) return false;
+            Refocus(g, device, timer, peer, results, copyRate);
+        }
+        return true;
+
+        bool IsOver(string next)
+        {
+            if (clock.Elapsed.TotalSeconds <= settings.Seconds) return false;
+            results.Note($"layers from {next} on{(tf32 ? " (tf32)" : "")} were left out: the time was over.");
+            return true;
         }
     }
 
     /// <summary>Bytes a second that the driver copies from device memory to device memory, read and written both counted.</summary>
-    private static double Ceilings(Device device, GpuTimer timer, Settings settings, Results results)
+    private static double Ceilings(Device device, GpuTimer timer, Settings settings, Results results, bool tf32)
     {
         long floats = settings.Quick ? 1 << 16 : 1 << 28;
         using var from = device.Rent(floats);
@@ -55,17 +63,11 @@ internal static class Layers
         double rate = 8.0 * floats / ms * 1e3;
         results.Add("ceiling", "device-to-device copy", null, ms, null, null, ("GBs", Math.Round(rate / 1e9)));
         if (!settings.Device.StartsWith("cuda", StringComparison.Ordinal) || NativeLibraries.Missing() != null) return rate;
-        foreach (bool tf32 in (bool[])[false, true])
-        {
-            const int n = 8192;
-            using var a = device.Rent((long)n * n);
-            using var b = device.Rent((long)n * n);
-            using var c = device.Rent((long)n * n);
-            foreach (var operand in (DeviceBuffer[])[a, b]) device.Kernels.Fill(operand.View, 0.5);
-            using var gemm = new CublasGemm(timer.Inspector.Stream, tf32);
-            double time = timer.Milliseconds(_ => gemm.Run(n, timer.Inspector.Address(a.View), timer.Inspector.Address(b.View), timer.Inspector.Address(c.View)));
-            results.Add("ceiling", $"cuBLAS {n}³ {(tf32 ? "tf32" : "fp32")}", null, time, null, null, ("TFLOPs", Math.Round(2.0 * n * n * n / time / 1e9, 1)));
-        }
+        const int n = 8192;
+        using var factors = new OperandSets(device, [(long)n * n, (long)n * n, (long)n * n], sets: 1);
+        using var gemm = new CublasGemm(timer.Inspector.Stream, tf32);
+        double time = timer.Milliseconds(i => gemm.Run(n, timer.Inspector.Address(factors[i][0]), timer.Inspector.Address(factors[i][1]), timer.Inspector.Address(factors[i][2])));
+        results.Add("ceiling", $"cuBLAS {n}³ {(tf32 ? "tf32" : "fp32")}", null, time, null, null, ("TFLOPs", Math.Round(2.0 * n * n * n / time / 1e9, 1)));
         return rate;
     }
 
@@ -114,7 +116,7 @@ internal static class Layers
     {
         using var operands = new OperandSets(device, [g.KernelLength, Math.Max(g.UnfoldedLength, 1), g.MapLength, g.KernelLength, g.MapLength]);
         BufferView Unfolded(BufferView[] s) => g.UnfoldedLength == 0 ? default : s[1];
-        for (int i = 0; i < OperandSets.Count; i++)
+        for (int i = 0; i < operands.Count; i++)
         {
             if (g.UnfoldedLength > 0) device.Kernels.RefocusUnfold(g, operands[i][0], operands[i][1]);
         }
@@ -133,19 +135,31 @@ internal static class Layers
     }
 }
 
-/// <summary>Several sets of the same operands, filled with small numbers: used in turn, so that nothing is found in a cache by chance.</summary>
+/// <summary>Several sets of the same operands, used in turn, so that nothing is found in a cache by chance; of changing values, because a processor of constants runs cooler.</summary>
 internal sealed class OperandSets : IDisposable
 {
-    public const int Count = 3;
     private readonly DeviceBuffer[][] _sets;
 
-    public OperandSets(Device device, long[] lengths)
+    public OperandSets(Device device, long[] lengths, int sets = 3)
     {
-        _sets = [.. Enumerable.Range(0, Count).Select(_ => lengths.Select(device.Rent).ToArray())];
-        foreach (var buffer in _sets.SelectMany(s => s)) device.Kernels.Fill(buffer.View, 0.01);
+        _sets = [.. Enumerable.Range(0, sets).Select(_ => lengths.Select(device.Rent).ToArray())];
+        using var level = device.Rent(lengths.Max());
+        ulong stream = 0;
+        foreach (var buffer in _sets.SelectMany(s => s))
+        {
+            // Eight levels, drawn on the device: sums of halves that are there or not.
+            for (int bit = 0; bit < 3; bit++)
+            {
+                var part = level.View.Slice(0, buffer.Length);
+                device.Kernels.Fill(part, 0.01 / (1 << bit));
+                device.Kernels.Dropout(7, stream++, 0.5, part, buffer.View, accumulate: bit > 0);
+            }
+        }
     }
 
-    public BufferView[] this[int i] => [.. _sets[i % Count].Select(b => b.View)];
+    public int Count => _sets.Length;
+
+    public BufferView[] this[int i] => [.. _sets[i % _sets.Length].Select(b => b.View)];
 
     public void Dispose()
     {

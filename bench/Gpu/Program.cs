@@ -9,7 +9,7 @@ Option<string[]> parts = new("--parts") { Description = "What to run, in this or
 Option<string?> to = new("--out") { Description = "Write all figures there, as JSON." };
 Option<string?> torch = new("--torch") { Description = "Figures of bench/Peers/torch_gpu.py (JSON lines) to show beside ours." };
 Option<int> batch = new("--batch") { Description = "Images a step, in layers and models.", DefaultValueFactory = _ => 128 };
-Option<double> seconds = new("--seconds") { Description = "Begin nothing new after so many seconds, so that a summary is always written.", DefaultValueFactory = _ => 500 };
+Option<double> seconds = new("--seconds") { Description = "Time for all parts, shared among them; a part begins nothing new when its share is over.", DefaultValueFactory = _ => 340 };
 Option<bool> quick = new("--quick") { Description = "Small shapes: to try the program on a slow device." };
 foreach (var option in (ReadOnlySpan<Option>)[device, parts, to, torch, batch, seconds, quick]) root.Add(option);
 root.SetAction(parsed =>

@@ -45,7 +45,7 @@ internal static class Climb
         return values;
     }
 
-    /// <summary>All elements of small matrices, of large ones a thousand in all parts of it; nothing may be NaN.</summary>
+    /// <summary>All elements of small matrices, of large ones some thousands in all parts of it; nothing may be NaN.</summary>
     private static double Error(float[] a, float[] b, float[] c, int size)
     {
         if (c.Any(float.IsNaN)) return double.PositiveInfinity;

@@ -69,6 +69,9 @@ internal interface IGpuInspector
     /// <summary>The stream on which everything runs, as CUDA knows it; 0 elsewhere.</summary>
     nint Stream { get; }
 
+    /// <summary>Makes the device's context the current one of this thread, for libraries that work with that.</summary>
+    void Bind();
+
     /// <summary>The address of a view's first element, as CUDA knows it.</summary>
     nint Address(BufferView view);
 

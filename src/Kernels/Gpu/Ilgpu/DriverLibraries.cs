@@ -6,7 +6,7 @@ using ILGPU.Runtime.OpenCL;
 namespace RefConv.Kernels;
 
 /// <summary>The drivers' libraries: found under the names that they have where only the run-time packages are installed, and asked why there is no device.</summary>
-internal static partial class DriverLibraries
+internal static unsafe class DriverLibraries
 {
     /// <summary>Oldest CUDA driver that takes the code which ILGPU emits for the newest architectures it knows (PTX ISA 7.0).</summary>
     private const int OldestCudaDriver = 11000;
@@ -42,13 +42,20 @@ internal static partial class DriverLibraries
             return "there is no NVIDIA driver on this machine (libcuda is missing). Install the driver of the GPU; the CUDA toolkit is not needed.";
         try
         {
-            int error = CuInit(0);
+            int error = ((delegate* unmanaged<uint, int>)NativeLibrary.GetExport(library, "cuInit"))(0);
             if (error != 0) return $"the NVIDIA driver does not start (cuInit says {error}{(error == 100 ? ": no device" : "")}). Is there a GPU, and may this user or container see it?";
-            if (CuDriverGetVersion(out int version) == 0 && version < OldestCudaDriver)
+            int version = 0, count = 0;
+            _ = ((delegate* unmanaged<int*, int>)NativeLibrary.GetExport(library, "cuDriverGetVersion"))(&version);
+            if (version is > 0 and < OldestCudaDriver)
                 return $"the NVIDIA driver is too old: it knows CUDA {version / 1000}.{version % 1000 / 10}, and {OldestCudaDriver / 1000}.0 is needed. Install a newer driver.";
-            return CuDeviceGetCount(out int count) == 0 && count > 0
+            _ = ((delegate* unmanaged<int*, int>)NativeLibrary.GetExport(library, "cuDeviceGetCount"))(&count);
+            return count > 0
                 ? $"the driver shows {count} device{(count == 1 ? "" : "s")}, but none that ILGPU {typeof(Context).Assembly.GetName().Version} can use."
                 : "the driver is there and shows no device. May this user or container see the GPU (CUDA_VISIBLE_DEVICES)?";
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return "the library libcuda that is here is no NVIDIA driver. Install the driver of the GPU.";
         }
         finally
         {
@@ -70,12 +77,4 @@ internal static partial class DriverLibraries
         }
         : null;
 
-    [LibraryImport("cuda", EntryPoint = "cuInit")]
-    private static partial int CuInit(uint flags);
-
-    [LibraryImport("cuda", EntryPoint = "cuDriverGetVersion")]
-    private static partial int CuDriverGetVersion(out int version);
-
-    [LibraryImport("cuda", EntryPoint = "cuDeviceGetCount")]
-    private static partial int CuDeviceGetCount(out int count);
 }

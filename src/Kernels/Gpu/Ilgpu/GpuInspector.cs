@@ -10,6 +10,8 @@ internal sealed class GpuInspector(IlgpuDevice device) : IGpuInspector
 
     public nint Stream => device.Accelerator.DefaultStream is CudaStream stream ? stream.StreamPtr : 0;
 
+    public void Bind() => device.Accelerator.Bind();
+
     public nint Address(BufferView view) => device.Accelerator is CudaAccelerator ? device.View(view).LoadEffectiveAddressAsPtr() : throw new NotSupportedException($"{device.Name} has no addresses that other libraries could use.");
 
     public void Copy(BufferView from, BufferView to) => device.View(from).CopyTo(device.Accelerator.DefaultStream, device.View(to));

@@ -69,7 +69,16 @@ internal sealed class IlgpuDevice : Device
     public override DeviceBuffer Rent(long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
-        var buffer = new GpuBuffer(this, _memory, length);
+        GpuBuffer buffer;
+        try
+        {
+            buffer = new GpuBuffer(this, _memory, length);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            // The memory itself is asked for without waiting; what fails here is often a kernel before it.
+            throw new DeviceLostException(Name, $"taking memory for {length} elements, or a kernel before that", e);
+        }
         if (PoisonBuffers && length > 0) Kernels.Fill(buffer.View, double.NaN);
         return buffer;
     }
@@ -133,10 +142,17 @@ internal sealed class IlgpuDevice : Device
     protected override void Dispose(bool disposing)
     {
         if (!disposing || Accelerator.IsDisposed) return;
-        _uploads?.Dispose();
-        Nothing.Dispose();
-        _memory.Dispose();
-        Accelerator.Dispose();
+        try
+        {
+            _uploads?.Dispose();
+            Nothing.Dispose();
+            _memory.Dispose();
+            Accelerator.Dispose();
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            // A device that was lost cannot be tidied up, and what it was lost by is being told already.
+        }
     }
 
     /// <summary>ILGPU makes an address of the reference without pinning it: if the collector moved the memory meanwhile, the copy would go elsewhere.</summary>
