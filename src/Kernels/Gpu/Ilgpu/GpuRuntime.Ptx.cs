@@ -29,6 +29,7 @@ internal static partial class GpuRuntime
         lock (s_ptx)
         {
             var compiled = (PTXCompiledKernel)s_ptx.Value.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(method), KernelLauncher.Specialization(method));
+            PtxRepair.Apply(compiled);
             return new(KernelLauncher.Name(method), compiled.PTXAssembly, attribute.Group, attribute.MinGroups, attribute.Hot, attribute.Wide && !method.GetGenericArguments().Contains(typeof(Float1)), attribute.Uses.Split(',', StringSplitOptions.RemoveEmptyEntries));
         }
     }

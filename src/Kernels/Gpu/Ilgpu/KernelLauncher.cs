@@ -1,6 +1,9 @@
 using System.Collections.Concurrent;
 using System.Reflection;
 using ILGPU;
+using ILGPU.Backends;
+using ILGPU.Backends.EntryPoints;
+using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 
 namespace RefConv.Kernels;
@@ -80,9 +83,11 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
         try
         {
             // Launch bounds are CUDA's; the simulation would refuse groups that differ from them.
-            return accelerator.AcceleratorType == AcceleratorType.Cuda
-                ? accelerator.LoadStreamKernel(kernel, Specialization(kernel.Method))
-                : accelerator.LoadStreamKernel(kernel);
+            var bounds = accelerator.AcceleratorType == AcceleratorType.Cuda ? Specialization(kernel.Method) : KernelSpecialization.Empty;
+            var compiled = accelerator.GetBackend().Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel.Method), bounds);
+            if (compiled is PTXCompiledKernel ptx) PtxRepair.Apply(ptx);
+            var run = accelerator.LoadKernel(compiled).CreateLauncherDelegate<Action<AcceleratorStream, KernelConfig, TArguments>>();
+            return (Action<KernelConfig, TArguments>)((config, arguments) => run(accelerator.DefaultStream, config, arguments));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
