@@ -132,6 +132,7 @@ internal sealed class Benchmark(BenchSettings settings, Action<string> say, Canc
         using var device = new CpuDevice(settings.Threads);
         foreach (var layer in layers)
         {
+            using var accuracy = new AccuracySetting(device, layer.Accuracy);
             string how = layer.Packed ? device.ExplainPacked(layer.Geometry) : device.Explain(layer.Geometry, layer.Direction);
             if (settings.Json)
                 Console.Out.WriteLine(new System.Text.Json.Nodes.JsonObject { ["name"] = layer.Name, ["op"] = layer.Op, ["batch"] = layer.Batch, ["shape"] = $"{layer.Geometry}", ["algorithm"] = how }.ToJsonString());

@@ -72,6 +72,22 @@ public sealed unsafe class WinogradTests
         Assert.Equal(0, device.Memory.RentedBuffers);
     }
 
+    /// <summary>Here it is the nine taps of a pair of channels that are computed together.</summary>
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void WeightGradientIsRight(int width, int shape)
+    {
+        var g = Shapes[shape];
+        using var device = new CpuDevice(threads: 2) { PoisonBuffers = true };
+        foreach (bool accumulate in new[] { false, true })
+        {
+            float[] x = Values(g.InputLength, 7), dy = Values(g.OutputLength, 8), before = accumulate ? Values(g.WeightLength, 9) : [];
+            float[] dw = RunWeightGradient(device, width, g, x, dy, before);
+            Check(Weights(g), dw, values => OnReference(g.WeightLength, values(before), (k, v) => k.Conv2dWeightGradient(g, v[0], v[1], v[2], accumulate), values(x), values(dy)));
+        }
+        Assert.Equal(0, device.Memory.RentedBuffers);
+    }
+
     [Theory]
     [MemberData(nameof(Rows))]
     public void SameBitsForAnyNumberOfThreads(int width, int shape)
@@ -81,16 +97,17 @@ public sealed unsafe class WinogradTests
         var results = new[] { 1, 2, 3, 5 }.Select(threads =>
         {
             using var device = new CpuDevice(threads);
-            return (Y: RunForward(device, width, g, x, w, []), Dx: RunInputGradient(device, width, g, dy, w, []));
+            return (Y: RunForward(device, width, g, x, w, []), Dx: RunInputGradient(device, width, g, dy, w, []), Dw: RunWeightGradient(device, width, g, x, dy, []));
         }).ToArray();
-        foreach (var (y, dx) in results)
+        foreach (var (y, dx, dw) in results)
         {
             Assert.True(Bits(y).SequenceEqual(Bits(results[0].Y)));
             Assert.True(Bits(dx).SequenceEqual(Bits(results[0].Dx)));
+            Assert.True(Bits(dw).SequenceEqual(Bits(results[0].Dw)));
         }
     }
 
-    /// <summary>The device uses the algorithm only where it was asked to: in both directions of a 3×3 convolution of stride 1 that is worth it.</summary>
+    /// <summary>The device uses the algorithm only where it was asked to: in all three directions of a 3×3 convolution of stride 1 that is worth it.</summary>
     [Fact]
     public void TheSettingChooses()
     {
@@ -99,7 +116,7 @@ public sealed unsafe class WinogradTests
         Assert.Equal(Conv2dAccuracy.Exact, exact.ConvolutionAccuracy);
         foreach (var (g, differs) in new (Conv2dGeometry, bool)[]
         {
-            (Square(2, 16, 24, 40), true), (Square(1, 2, 24, 40), false), (Square(1, 20, 3, 3), false), (Square(1, 16, 24, 40) with { StrideH = 2, StrideW = 2 }, false),
+            (Square(2, 32, 24, 40), true), (Square(1, 2, 24, 40), false), (Square(1, 20, 3, 3), false), (Square(1, 16, 24, 40) with { StrideH = 2, StrideW = 2 }, false),
             (Square(1, 16, 24, 40, pad: 2) with { DilationH = 2, DilationW = 2 }, false), (Square(1, 16, 24, 40) with { Groups = 2 }, false),
             (new Conv2dGeometry(1, 16, 16, 24, 40, 5, 5), false), (Square(1, 16, 24, 24) with { Groups = 24 }, false),
         })
@@ -108,9 +125,12 @@ public sealed unsafe class WinogradTests
             float[][] y = [.. new[] { exact, fast }.Select(d => On(d, g.OutputLength, [], (k, v) => k.Conv2dForward(g, v[0], v[1], default, v[2]), x, w))];
             float[][] dx = [.. new[] { exact, fast }.Select(d => On(d, g.InputLength, [], (k, v) => k.Conv2dInputGradient(g, v[0], v[1], v[2], false), dy, w))];
             Assert.Equal(differs, !Bits(y[0]).SequenceEqual(Bits(y[1])));
+            float[][] dw = [.. new[] { exact, fast }.Select(d => On(d, g.WeightLength, [], (k, v) => k.Conv2dWeightGradient(g, v[0], v[1], v[2], false), x, dy))];
             Assert.Equal(differs, !Bits(dx[0]).SequenceEqual(Bits(dx[1])));
+            Assert.Equal(differs, !Bits(dw[0]).SequenceEqual(Bits(dw[1])));
             Check(Output(g), y[1], values => OnReference(g.OutputLength, [], (k, v) => k.Conv2dForward(g, v[0], v[1], default, v[2]), values(x), values(w)));
             Check(Input(g), dx[1], values => OnReference(g.InputLength, [], (k, v) => k.Conv2dInputGradient(g, v[0], v[1], v[2], false), values(dy), values(w)));
+            Check(Weights(g), dw[1], values => OnReference(g.WeightLength, [], (k, v) => k.Conv2dWeightGradient(g, v[0], v[1], v[2], false), values(x), values(dy)));
         }
     }
 
@@ -164,6 +184,18 @@ public sealed unsafe class WinogradTests
                 g, CpuDevice.Pointer(v[0]), CpuDevice.Pointer(packed.View), CpuDevice.Pointer(v[2]), accumulate: before.Length > 0);
         }, dy, w);
     }
+
+    private static float[] RunWeightGradient(CpuDevice device, int width, Conv2dGeometry g, float[] x, float[] dy, float[] before) => width switch
+    {
+        16 => RunWeightGradient<Vector512<float>>(device, g, x, dy, before),
+        8 => RunWeightGradient<Vector256<float>>(device, g, x, dy, before),
+        4 => RunWeightGradient<Vector128<float>>(device, g, x, dy, before),
+        _ => RunWeightGradient<float>(device, g, x, dy, before),
+    };
+
+    private static float[] RunWeightGradient<V>(CpuDevice device, Conv2dGeometry g, float[] x, float[] dy, float[] before) where V : unmanaged =>
+        On(device, g.WeightLength, before, (k, v) => ((CpuKernels)k).WinogradWeightGradient<V>(
+            g, CpuDevice.Pointer(v[0]), CpuDevice.Pointer(v[1]), CpuDevice.Pointer(v[2]), accumulate: before.Length > 0), x, dy);
 
     /// <summary>Runs a kernel; a guard of known values around the result must be left alone. No value: an operand that is not given.</summary>
     private static float[] On(Device device, long length, float[] before, Action<IKernels, BufferView[]> kernel, params float[][] operands)
@@ -232,6 +264,9 @@ public sealed unsafe class WinogradTests
     private static int[] Output(Conv2dGeometry g) => [g.P, g.Q, g.K];
 
     private static int[] Input(Conv2dGeometry g) => [g.H, g.W, g.C];
+
+    /// <summary>As a map of one tile: the nine taps are its pixels, the pairs of channels its channels.</summary>
+    private static int[] Weights(Conv2dGeometry g) => [g.R, g.S, g.C * g.K];
 
     private static Conv2dGeometry Square(int n, int size, int c, int k, int pad = 1) =>
         new(n, size, size, c, k, 3, 3) { PadTop = pad, PadBottom = pad, PadLeft = pad, PadRight = pad };

@@ -24,8 +24,8 @@ internal abstract record BenchCase(string Name, string Class, string Op, int Bat
 /// <param name="Description">For people.</param>
 internal sealed record CaseClass(string Name, string Cases, string? Peer, string Description)
 {
-    public const string Dense = "dense", Pointwise = "pointwise", Winograd = "winograd", DepthwiseForwardInput = "depthwise_forward_input",
-        DepthwiseWeight = "depthwise_weight", Grouped = "grouped", Train = "train", TrainSmall = "train_small", TrainBlocks = "train_blocks", Infer = "infer", Refocus = "refocus",
+    public const string Dense = "dense", DenseFast = "dense_fast", Pointwise = "pointwise", Winograd = "winograd", DepthwiseForwardInput = "depthwise_forward_input",
+        DepthwiseWeight = "depthwise_weight", Grouped = "grouped", Train = "train", TrainSmall = "train_small", TrainBlocks = "train_blocks", TrainFast = "train_fast", Infer = "infer", Refocus = "refocus",
         Memory = "memory", MemorySaved = "memory_saved", StartUp = "startup";
 
     /// <summary>Names of the peers as they appear in the results.</summary>
@@ -35,6 +35,7 @@ internal sealed record CaseClass(string Name, string Cases, string? Peer, string
     public static IReadOnlyList<CaseClass> All { get; } =
     [
         new(Dense, Dense, null, "k×k convolutions of one group, all three directions"),
+        new(DenseFast, DenseFast, null, "3×3 stride-1 convolutions, all three directions, where our side may use Winograd's algorithm in training (--convolution fast)"),
         new(Pointwise, Pointwise, null, "1×1 convolutions, all three directions"),
         new(Winograd, Winograd, null, "3×3 stride-1 forward under the fast inference setting"),
         new(DepthwiseForwardInput, DepthwiseForwardInput, null, "depthwise convolutions, forward and input gradient"),
@@ -43,6 +44,7 @@ internal sealed record CaseClass(string Name, string Cases, string? Peer, string
         new(Train, Train, null, "whole training steps"),
         new(TrainSmall, TrainSmall, null, "more training steps, outside the mean of train"),
         new(TrainBlocks, TrainBlocks, null, "whole training steps of networks with branch blocks (RepVGG, ACB, DBB)"),
+        new(TrainFast, TrainFast, null, "whole training steps of networks made of 3×3 convolutions, where our side may use Winograd's algorithm (--convolution fast)"),
         new(Infer, Infer, null, "inference (both peers)"),
         new(Of(Infer, OnnxRuntime), Infer, OnnxRuntime, "inference beside ONNX Runtime"),
         new(Of(Infer, PyTorch), Infer, PyTorch, "inference beside PyTorch"),

@@ -11,13 +11,16 @@ internal sealed record LayerCase(string Layer, Conv2dGeometry Geometry, Conv2dDi
     : BenchCase(Layer, Class, OpOf(Direction), Geometry.N)
 {
     /// <inheritdoc/>
-    public override string Title => $"{Layer} b{Batch} {Op}{(Class == CaseClass.Winograd ? " winograd" : "")}";
+    public override string Title => $"{Layer} b{Batch} {Op}{(Packed ? " winograd" : Accuracy == Conv2dAccuracy.Fast ? " fast" : "")}";
 
     /// <inheritdoc/>
     public override double Weight => 1;
 
     /// <summary>As in inference: weights packed before the clock runs, and <see cref="Conv2dAccuracy.Fast"/>.</summary>
     public bool Packed => Class == CaseClass.Winograd;
+
+    /// <summary>What our side may trade for speed when weights are not packed, as in training.</summary>
+    public Conv2dAccuracy Accuracy => Class == CaseClass.DenseFast ? Conv2dAccuracy.Fast : Conv2dAccuracy.Exact;
 
     /// <summary>Multiply and add counted as two, those on padding included.</summary>
     public double Flops => 2.0 * Geometry.Macs;
@@ -82,7 +85,7 @@ internal sealed record LayerCase(string Layer, Conv2dGeometry Geometry, Conv2dDi
     /// <summary>One of each class, of middling size: for <c>--quick</c>.</summary>
     public static IReadOnlyList<string> Quick { get; } =
     [
-        "resnet.l3.3x3 b8 forward", "mnv1.1x1.512 b8 forward", "resnet.l3.3x3 b8 forward winograd", "mnv1.dw3x3.512 b8 forward",
+        "resnet.l3.3x3 b8 forward", "resnet.l3.3x3 b8 weight_gradient fast", "mnv1.1x1.512 b8 forward", "resnet.l3.3x3 b8 forward winograd", "mnv1.dw3x3.512 b8 forward",
         "mnv1.dw3x3.512 b8 weight_gradient", "grouped3x3.g4.128 b8 forward",
     ];
 
@@ -98,8 +101,12 @@ internal sealed record LayerCase(string Layer, Conv2dGeometry Geometry, Conv2dDi
                 StrideH = shape.Stride, StrideW = shape.Stride, PadTop = pad, PadBottom = pad, PadLeft = pad, PadRight = pad, Groups = shape.Groups,
             };
             foreach (var direction in Enum.GetValues<Conv2dDirection>()) yield return new LayerCase(shape.Name, g, direction, ClassOf(g, direction));
-            if (g is { Groups: 1, R: 3, StrideH: 1 })
-                yield return new LayerCase(shape.Name, g, Conv2dDirection.Forward, CaseClass.Winograd);
+            if (g is not { Groups: 1, R: 3, StrideH: 1 }) continue;
+            if (g.C >= 16)
+            {
+                foreach (var direction in Enum.GetValues<Conv2dDirection>()) yield return new LayerCase(shape.Name, g, direction, CaseClass.DenseFast);
+            }
+            yield return new LayerCase(shape.Name, g, Conv2dDirection.Forward, CaseClass.Winograd);
         }
     }
 

@@ -1,3 +1,4 @@
+using RefConv.Kernels;
 using RefConv.Models;
 
 namespace RefConv.Bench;
@@ -37,6 +38,9 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
 
     /// <summary>Our side trains with <see cref="Tape.SavesMemory"/>.</summary>
     public bool SavesMemory { get; init; }
+
+    /// <summary>What convolutions of our side may trade for speed in training.</summary>
+    public Conv2dAccuracy Accuracy => Class == CaseClass.TrainFast ? Conv2dAccuracy.Fast : Conv2dAccuracy.Exact;
 
     /// <summary>The form that trains: <see cref="Plain"/>, or a method that the worker knows too.</summary>
     public string Form { get; init; } = Plain;
@@ -78,6 +82,9 @@ internal sealed record ModelCase(string Name, string Class, Work Work, ModelSpec
         yield return new("train.resnet18.32.b64", CaseClass.TrainSmall, Work.Train, Small("resnet18"), 64);
         foreach (string method in (string[])["repvgg", "acb", "dbb"])
             yield return new($"train.{method}.resnet18.32.b64", CaseClass.TrainBlocks, Work.Train, Small("resnet18"), 64) { Form = method };
+        yield return new("train_fast.resnet18.224.b16", CaseClass.TrainFast, Work.Train, Large("resnet18"), 16);
+        foreach (string form in (string[])[Plain, "repvgg", "acb", "dbb"])
+            yield return new($"train_fast.{(form == Plain ? "" : form + ".")}resnet18.32.b64", CaseClass.TrainFast, Work.Train, Small("resnet18"), 64) { Form = form };
         foreach (string name in s_large)
         foreach (int batch in (int[])[1, 16])
             yield return new($"infer.{name}.224.b{batch}", CaseClass.Infer, Work.Infer, Large(name), batch);

@@ -82,6 +82,7 @@ internal sealed class OwnModel : IDisposable
     /// <summary>Does the work so many times; milliseconds of one.</summary>
     public double Run(int times)
     {
+        using var accuracy = new AccuracySetting(_model.Device, _case.Accuracy);
         var clock = Clock.Start(_model.Device.Threads);
         for (int i = 0; i < times; i++) Step();
         return clock.Milliseconds / times;
@@ -104,6 +105,7 @@ internal sealed class OwnModel : IDisposable
             double largest = scores.Max(Math.Abs);
             return scores.Select((v, i) => (v, i)).ToDictionary(s => $"score {s.i}", s => new CheckedValue(s.v, largest));
         }
+        using var accuracy = new AccuracySetting(_model.Device, _case.Accuracy);
         using var model = (Model)_model.Clone();
         foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
             model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();

@@ -20,6 +20,9 @@ internal sealed class ProfilingDevice : Device
         ((TimingProxy)Kernels).Start(inner.Kernels, call => OnCall?.Invoke(call));
     }
 
+    /// <summary>The device that does the work.</summary>
+    public Device Inner => _inner;
+
     /// <summary>Told about every kernel call.</summary>
     public Action<KernelCall>? OnCall { get; set; }
 

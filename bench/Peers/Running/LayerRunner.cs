@@ -24,7 +24,7 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         CompileAhead();
         Load(row.Geometry);
         double? difference = peers.Torch is { } torch ? Compare(row, torch) : null;
-        var ours = new Contestant(row.Op, new Series("refconv"), null, times => _own!.Run(row.Direction, row.Packed, times));
+        var ours = new Contestant(row.Op, new Series("refconv"), null, times => RunOwn(row, times));
         var theirs = _variants.Select(v => new Contestant(row.Op, new Series(v), CaseClass.PyTorch, times => peers.Torch!.Run(row.Op, v, times)));
         var rounds = new Rounds(peers.Workers, device.Threads, cancellation);
         var contestants = rounds.Prepare([ours, .. theirs], plan.SampleMs, WarmUpMs);
@@ -61,6 +61,12 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         peers.Torch?.Unload();
     }
 
+    private double RunOwn(LayerCase row, int times)
+    {
+        using var accuracy = new AccuracySetting(device, row.Accuracy);
+        return _own!.Run(row.Direction, row.Packed, times);
+    }
+
     /// <summary>The largest difference of any element, relative to the largest value.</summary>
     private double Compare(LayerCase row, TorchWorker torch)
     {
@@ -68,6 +74,7 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         torch.LayerResult(row.Op, file);
         var theirs = System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(file));
         File.Delete(file);
+        using var accuracy = new AccuracySetting(device, row.Accuracy);
         float[] ours = _own!.Result(row.Direction, row.Packed);
         if (ours.Length != theirs.Length) throw new DisagreementException($"{row.Title}: the result has {ours.Length} elements here and {theirs.Length} in PyTorch.");
         double largest = 0, worst = 0;
@@ -99,7 +106,12 @@ internal sealed class LayerRunner(Device device, PeerSet peers, RoundPlan plan, 
         foreach (var kind in kinds)
         {
             using var layer = new OwnLayer(device, kind);
-            foreach (var direction in Enum.GetValues<Conv2dDirection>()) layer.Run(direction, packed: false, 40);
+            foreach (var direction in Enum.GetValues<Conv2dDirection>())
+            {
+                layer.Run(direction, packed: false, 40);
+                using var accuracy = new AccuracySetting(device, Conv2dAccuracy.Fast);
+                layer.Run(direction, packed: false, 40);
+            }
             layer.Run(Conv2dDirection.Forward, packed: true, 40);
         }
         Thread.Sleep(200); // the compiler waits a tenth of a second for calls to stop coming

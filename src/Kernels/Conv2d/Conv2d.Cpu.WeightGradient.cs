@@ -86,7 +86,7 @@ internal sealed unsafe partial class CpuKernels
         plan.Accumulate = accumulate && !split;
         new Span<float>(plan.Zeros, map.SourceC).Clear();
         Fork(macs, plan.PointSplits * plan.RowBlocks * plan.ColumnBlocks, (item, worker) => OuterBlock<V>(plan, item, worker));
-        if (split) AddSplits<V>(plan, dw, accumulate);
+        if (split) SumSplits<V>(plan.Result, plan.PointSplits, plan.ResultFloats, dw, accumulate);
     }
 
     /// <summary>
@@ -241,23 +241,23 @@ internal sealed unsafe partial class CpuKernels
         }
     }
 
-    /// <summary>dw (+)= the partial results, added in their order.</summary>
-    private void AddSplits<V>(OuterPlan plan, float* dw, bool accumulate) where V : unmanaged
+    /// <summary>dw (+)= the partial results parts[split][floats], added in their order.</summary>
+    private void SumSplits<V>(float* parts, int splits, long floats, float* dw, bool accumulate) where V : unmanaged
     {
         int w = Simd.Width<V>();
-        ParallelRange(plan.ResultFloats, 16384, (first, last) =>
+        ParallelRange(floats, 16384, (first, last) =>
         {
             long i = first;
             for (; i <= last - w; i += w)
             {
                 V sum = accumulate ? Simd.Load<V>(dw + i) : Simd.Broadcast<V>(0);
-                for (int s = 0; s < plan.PointSplits; s++) sum = Simd.Add(sum, Simd.Load<V>(plan.Result + (s * plan.ResultFloats) + i));
+                for (int s = 0; s < splits; s++) sum = Simd.Add(sum, Simd.Load<V>(parts + (s * floats) + i));
                 Simd.Store(dw + i, sum);
             }
             for (; i < last; i++)
             {
                 float sum = accumulate ? dw[i] : 0;
-                for (int s = 0; s < plan.PointSplits; s++) sum += plan.Result[(s * plan.ResultFloats) + i];
+                for (int s = 0; s < splits; s++) sum += parts[(s * floats) + i];
                 dw[i] = sum;
             }
         });

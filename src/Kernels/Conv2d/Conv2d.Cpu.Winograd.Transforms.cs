@@ -27,6 +27,9 @@ internal static unsafe class Winograd
     private const float A = 0.75f, B = 1.5f;
     private const float A2 = A * A, B2 = B * B, A3 = A2 * A, B3 = B2 * B, Sum = A2 + B2, Product = A2 * B2;
 
+    /// <summary>What the interpolation at ±A and at ±B divides by; at 0 by <see cref="Product"/>, at ∞ by 1.</summary>
+    private const float AtA = 1 / (2 * A2 * (A2 - B2)), AtB = 1 / (2 * B2 * (B2 - A2));
+
     /// <summary>
     /// target[point · stride + channel] = (Bᵀ d B)[point] for all channels, d being the 6×6 pixels of a window.
     /// </summary>
@@ -110,7 +113,6 @@ internal static unsafe class Winograd
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void FilterPoints<V>(V f0, V f1, V f2, float* to, nint stride) where V : unmanaged
     {
-        const float AtA = 1 / (2 * A2 * (A2 - B2)), AtB = 1 / (2 * B2 * (B2 - A2));
         Simd.Store(to, Simd.Multiply(f0, Simd.Broadcast<V>(1 / Product)));
         V even = Simd.Multiply(Simd.Broadcast<V>(AtA), Simd.Fma(Simd.Broadcast<V>(A2), f2, f0)), odd = Simd.Multiply(Simd.Broadcast<V>(AtA * A), f1);
         Simd.Store(to + stride, Simd.Add(even, odd));
@@ -183,5 +185,102 @@ internal static unsafe class Winograd
         Simd.Store(to + toStride, Simd.Fma(Simd.Broadcast<V>(A), q, Simd.Multiply(Simd.Broadcast<V>(B), z)));
         Simd.Store(to + (2 * toStride), Simd.Fma(Simd.Broadcast<V>(A2), p, Simd.Multiply(Simd.Broadcast<V>(B2), u)));
         Simd.Store(to + (3 * toStride), Simd.Fma(Simd.Broadcast<V>(A3), q, Simd.Fma(Simd.Broadcast<V>(B3), z, Simd.Load<V>(m + (5 * stride)))));
+    }
+
+    /// <summary>target[point · stride + channel] = (A d Aᵀ)[point] for all channels, d being the 4×4 pixels of a tile of dy: the transpose of what brings products back to results.</summary>
+    /// <param name="pixels">Pointers to the 16 pixels.</param>
+    /// <param name="channels">Channels; whole vectors are read and written.</param>
+    /// <param name="target">Transformed tile.</param>
+    /// <param name="stride">Floats from one point to the next.</param>
+    /// <param name="half">Room for 24 vectors.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void TransformGradient<V>(float** pixels, int channels, float* target, nint stride, float* half) where V : unmanaged
+    {
+        int w = Simd.Width<V>();
+        for (nint c = 0; c < channels; c += w)
+        {
+            for (int s = 0; s < Outputs; s++)
+            {
+                float** p = pixels + s;
+                GradientPoints(
+                    Simd.Load<V>(p[0] + c), Simd.Load<V>(p[4] + c), Simd.Load<V>(p[8] + c), Simd.Load<V>(p[12] + c), half + (s * w), Outputs * w);
+            }
+            for (int r = 0; r < Points; r++)
+            {
+                float* h = half + (r * Outputs * w);
+                GradientPoints(
+                    Simd.Load<V>(h), Simd.Load<V>(h + w), Simd.Load<V>(h + (2 * w)), Simd.Load<V>(h + (3 * w)), target + (r * Points * stride) + c, stride);
+            }
+        }
+    }
+
+    /// <summary>The values of d0 + d1·t + d2·t² + d3·t³ at the points; at ∞ that is d3.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void GradientPoints<V>(V d0, V d1, V d2, V d3, float* to, nint stride) where V : unmanaged
+    {
+        Simd.Store(to, d0);
+        V even = Simd.Fma(Simd.Broadcast<V>(A2), d2, d0), odd = Simd.Multiply(Simd.Broadcast<V>(A), Simd.Fma(Simd.Broadcast<V>(A2), d3, d1));
+        Simd.Store(to + stride, Simd.Add(even, odd));
+        Simd.Store(to + (2 * stride), Simd.Subtract(even, odd));
+        even = Simd.Fma(Simd.Broadcast<V>(B2), d2, d0);
+        odd = Simd.Multiply(Simd.Broadcast<V>(B), Simd.Fma(Simd.Broadcast<V>(B2), d3, d1));
+        Simd.Store(to + (3 * stride), Simd.Add(even, odd));
+        Simd.Store(to + (4 * stride), Simd.Subtract(even, odd));
+        Simd.Store(to + (5 * stride), d3);
+    }
+
+    /// <summary>
+    /// dw[tap · <paramref name="tapStride"/> + column] (+)= (Gᵀ m G)[tap] for columns [<paramref name="first"/>, <paramref name="columns"/>): the transpose of
+    /// <see cref="TransformFilter{V}"/>. The last few columns go through narrower vectors: nothing beyond them is written.
+    /// </summary>
+    /// <param name="sums">m[point · <paramref name="stride"/> + column].</param>
+    /// <param name="stride">Floats from one point to the next.</param>
+    /// <param name="first">First column.</param>
+    /// <param name="columns">Columns.</param>
+    /// <param name="dw">The first tap's row.</param>
+    /// <param name="tapStride">Floats from one tap to the next.</param>
+    /// <param name="half">Room for 18 vectors.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void TransformFilterBack<V, TTarget>(float* sums, nint stride, int first, int columns, float* dw, nint tapStride, float* half)
+        where V : unmanaged
+        where TTarget : struct, ITarget
+    {
+        int w = Simd.Width<V>();
+        nint c = first;
+        for (; c <= columns - w; c += w)
+        {
+            for (int s = 0; s < Points; s++)
+            {
+                float* m = sums + (s * stride) + c;
+                FilterTaps<V, Overwrite>(
+                    Simd.Load<V>(m), Simd.Load<V>(m + (6 * stride)), Simd.Load<V>(m + (12 * stride)), Simd.Load<V>(m + (18 * stride)),
+                    Simd.Load<V>(m + (24 * stride)), Simd.Load<V>(m + (30 * stride)), half + (s * w), Points * w);
+            }
+            for (int r = 0; r < 3; r++)
+            {
+                float* h = half + (r * Points * w);
+                FilterTaps<V, TTarget>(
+                    Simd.Load<V>(h), Simd.Load<V>(h + w), Simd.Load<V>(h + (2 * w)), Simd.Load<V>(h + (3 * w)), Simd.Load<V>(h + (4 * w)),
+                    Simd.Load<V>(h + (5 * w)), dw + (3 * r * tapStride) + c, tapStride);
+            }
+        }
+        if (c == columns) return;
+        int rest = (int)c;
+        if (typeof(V) == typeof(Vector512<float>)) TransformFilterBack<Vector256<float>, TTarget>(sums, stride, rest, columns, dw, tapStride, half);
+        else if (typeof(V) == typeof(Vector256<float>)) TransformFilterBack<Vector128<float>, TTarget>(sums, stride, rest, columns, dw, tapStride, half);
+        else TransformFilterBack<float, TTarget>(sums, stride, rest, columns, dw, tapStride, half);
+    }
+
+    /// <summary>From six points to three taps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FilterTaps<V, TTarget>(V m0, V m1, V m2, V m3, V m4, V m5, float* to, nint stride)
+        where V : unmanaged
+        where TTarget : struct, ITarget
+    {
+        V p = Simd.Multiply(Simd.Broadcast<V>(AtA), Simd.Add(m1, m2)), q = Simd.Subtract(m1, m2);
+        V u = Simd.Multiply(Simd.Broadcast<V>(AtB), Simd.Add(m3, m4)), z = Simd.Subtract(m3, m4);
+        TTarget.Put(to, Simd.Fma(Simd.Broadcast<V>(1 / Product), m0, Simd.Add(p, u)));
+        TTarget.Put(to + stride, Simd.Fma(Simd.Broadcast<V>(AtA * A), q, Simd.Multiply(Simd.Broadcast<V>(AtB * B), z)));
+        TTarget.Put(to + (2 * stride), Simd.Fma(Simd.Broadcast<V>(A2), p, Simd.Fma(Simd.Broadcast<V>(B2), u, m5)));
     }
 }

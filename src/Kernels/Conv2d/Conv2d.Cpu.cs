@@ -105,6 +105,11 @@ internal sealed unsafe partial class CpuKernels
 
     private void DenseWeightGradient<V>(in Conv2dGeometry g, float* x, float* dy, float* dw, bool accumulate) where V : unmanaged
     {
+        if (_device.ConvolutionAccuracy == Conv2dAccuracy.Fast && WinogradWeightGradientFits(g))
+        {
+            WinogradWeightGradient<V>(g, x, dy, dw, accumulate);
+            return;
+        }
         using var taps = TapScratch(g);
         var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
         if (GroupedFits<V>(g.GroupC, g.GroupK)) GroupedWeightGradient<V>(map, g.Groups, x, dy, dw, accumulate);

@@ -41,6 +41,8 @@ internal sealed unsafe partial class CpuKernels
         bool fast = _device.ConvolutionAccuracy == Conv2dAccuracy.Fast;
         if (fast && (toInput ? WinogradInputGradientFitsWithPacking(g) : direction == Conv2dDirection.Forward && WinogradFitsWithPacking(g)))
             return "Winograd F(4×4, 3×3), weights transformed on the way";
+        if (fast && direction == Conv2dDirection.WeightGradient && WinogradWeightGradientFits(g))
+            return $"Winograd F(3×3, 4×4), blocks of {WinogradBlock}×{WinogradBlock} channels, {WinogradGradientTiles} tiles at a time";
         using var taps = TapScratch(g);
         var tap = (Tap*)taps.Pointer;
         string inference = direction == Conv2dDirection.Forward && WinogradFits(g) ? " (in inference plans Winograd F(4×4, 3×3))" : "";

@@ -24,13 +24,13 @@ public sealed unsafe partial class CpuDevice : Device
     public override string Name => "cpu";
 
     /// <inheritdoc/>
-    public override string Description => $"{Threads} thread{(Threads == 1 ? "" : "s")}, {Simd.LevelName}, float32";
+    public override string Description => $"{Threads} thread{(Threads == 1 ? "" : "s")}, {Simd.LevelName}, float32{(ConvolutionAccuracy == Conv2dAccuracy.Fast ? ", fast convolutions" : "")}";
 
     /// <inheritdoc/>
     public override int Threads { get; }
 
     /// <summary>
-    /// Whether convolutions, forward and input gradient, may round more for speed. <see cref="Conv2dAccuracy.Exact"/> unless set.
+    /// Whether convolutions, in all three directions, may round more for speed. <see cref="Conv2dAccuracy.Exact"/> unless set.
     /// </summary>
     public Conv2dAccuracy ConvolutionAccuracy { get; set; }
 
