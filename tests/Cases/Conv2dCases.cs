@@ -51,6 +51,9 @@ internal static class Conv2dCases
         Square(1, 8, 16, 16, 2, stride: 3, groups: 4), Square(1, 61, 16, 16, 3, pad: 1, groups: 4), Square(1, 61, 16, 16, 3, stride: 2, pad: 1, groups: 4),
         Square(1, 2, 16, 16, 3, pad: 5, groups: 8), Square(3, 5, 40, 40, 1, groups: 20), Square(1, 30, 16, 16, 3, pad: 1, groups: 2),
         // Groups that read twice as many channels as they write; the other way round in the input gradient.
+        // Groups as wide as a vector of 16, 8, 4, which share tiles: several to a tile, a tile with fewer, sums longer than a vector, strides, 1×1.
+        Square(1, 7, 80, 80, 3, pad: 1, groups: 5), Square(2, 6, 120, 80, 3, stride: 2, pad: 1, groups: 5), Square(1, 9, 96, 48, 3, pad: 1, groups: 6),
+        Square(1, 5, 80, 20, 3, pad: 2, dilation: 2, groups: 5), Square(2, 5, 48, 48, 1, groups: 3), Square(1, 13, 96, 96, 3, pad: 1, groups: 6),
         Square(2, 7, 12, 6, 3, pad: 1, groups: 6), Square(1, 6, 60, 30, 3, pad: 1, groups: 30), Square(1, 9, 40, 20, 3, stride: 2, pad: 1, groups: 20),
         Square(1, 5, 32, 16, 3, pad: 1, groups: 4), Square(2, 4, 34, 68, 1, groups: 34), Square(1, 5, 64, 32, 1, groups: 16),
         new(2, 7, 9, 12, 24, 3, 2) { StrideH = 2, PadTop = 2, PadRight = 3, PadBottom = 1, DilationW = 2, Groups = 6 },

@@ -7,11 +7,8 @@ internal unsafe struct GatherPlan
     public float* Source, Target, Packed, Start, Zeros;
     public bool Accumulate;
 
-    /// <summary>Channels of a group: of the source, and of the target.</summary>
-    public int Depth, Width;
-
-    /// <summary>Panels of a group, and of all; columns of a panel.</summary>
-    public int PanelsPerGroup, Panels, PanelWidth;
+    /// <summary>How the columns are cut.</summary>
+    public Panels Panels;
 
     /// <summary>Write the target past the caches: it is too large to be still there when it is read, and each element is written once.</summary>
     public bool Stream;
@@ -54,7 +51,7 @@ internal sealed unsafe partial class CpuKernels
     private const long MinStreamedMap = 4 << 20;
 
     /// <summary>Fewer channels than this, and windows are copied side by side.</summary>
-    private const int MinSegment = 16;
+    internal const int MinSegment = 16;
 
     /// <summary>
     /// target[point] (+)= bias + Σ_tap source[point, tap] · weights[tap], a matrix product whose left rows are gathered through pointers
@@ -85,28 +82,23 @@ internal sealed unsafe partial class CpuKernels
         in PixelMap map, int groups, float* source, float* packed, float* bias, float* target, bool accumulate, TileFinish finish, float* moments)
         where V : unmanaged
     {
-        int wide = Tiles.MaxVectors<V>() * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
-        var plan = new GatherPlan
-        {
-            Map = map, Source = source, Target = target, Packed = packed, Accumulate = accumulate,
-            Depth = map.SourceC / groups, Width = map.TargetC / groups,
-            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
-        };
-        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
-        long sum = (long)map.Taps * plan.Depth;
+        var panels = Panels.Of<V>(map, groups);
+        var plan = new GatherPlan { Map = map, Source = source, Target = target, Packed = packed, Accumulate = accumulate, Panels = panels };
+        plan.Windows = map.Taps > 1 && panels.Depth < MinSegment;
+        long sum = (long)map.Taps * panels.Depth;
         long macs = map.Points * sum * map.TargetC;
         Cut(ref plan, macs);
 
         int tables = plan.Windows ? 1 : map.Taps;
         long windowFloats = plan.Windows ? plan.RowsPerBlock * PixelMap.WindowStride<V>(sum) : 0;
         plan.WorkerFloats = ((2L * plan.RowsPerBlock * (tables + 1)) + windowFloats + TileScratch.Floats + 15) / 16 * 16; // a pointer takes the room of two floats
-        int maxSegments = Math.Max(1, tables * Pieces(plan.Windows ? sum : plan.Depth, MaxBlockDepth));
-        using var small = _device.Scratch(map.SourceC + (plan.Panels * wide) + (4L * maxSegments) + 2);
+        int maxSegments = Math.Max(1, tables * Pieces(plan.Windows ? sum : panels.Depth, MaxBlockDepth));
+        using var small = _device.Scratch(map.SourceC + (panels.Count * panels.Wide) + (4L * maxSegments) + 2);
         using var perWorker = _device.Scratch(plan.WorkerFloats * _device.Threads);
-        using var pivots = _device.Scratch(moments == null ? 0 : (long)plan.RowBlocks * plan.Panels * wide * ColumnMoments.Rows);
+        using var pivots = _device.Scratch(moments == null ? 0 : (long)plan.RowBlocks * panels.Count * panels.Wide * ColumnMoments.Rows);
         plan.Zeros = small.Pointer;
         plan.Start = plan.Zeros + map.SourceC;
-        plan.Segments = (Segment*)(plan.Start + (plan.Panels * wide));
+        plan.Segments = (Segment*)(plan.Start + (panels.Count * panels.Wide));
         plan.BlockStart = (int*)(plan.Segments + maxSegments);
         plan.WorkerScratch = perWorker.Pointer;
 
@@ -115,7 +107,7 @@ internal sealed unsafe partial class CpuKernels
         CutSum(ref plan);
         plan.Prefetch = IsLargeMatrix(map) && groups == 1 && (long)map.SourceC * map.TargetC <= 1 << 16;
         plan.Stream = plan.Blocks == 1 && !accumulate && (long)map.Points * map.TargetC >= MinStreamed
-            && (nint)target % sizeof(V) == 0 && plan.Width % Simd.Width<V>() == 0;
+            && (nint)target % sizeof(V) == 0 && panels.Width % Simd.Width<V>() == 0;
         plan.Finish = finish;
         plan.Finish.Moments = moments == null ? null : pivots.Pointer;
         Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));
@@ -125,22 +117,23 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>Mean and variance of every column from the moments of the row blocks, in double and in the order of the blocks.</summary>
     private void AddMoments<V>(GatherPlan plan, float* moments) where V : unmanaged
     {
-        int wide = plan.PanelWidth, channels = plan.Map.TargetC;
-        using var scratch = _device.Scratch(4L * plan.Panels * wide);
+        var panels = plan.Panels;
+        int wide = panels.Wide, channels = plan.Map.TargetC;
+        using var scratch = _device.Scratch(4L * panels.Count * wide);
         double* sums = (double*)scratch.Pointer; // [panels][Σ x, Σ x²][panel width]
-        Fork(8L * plan.RowBlocks * plan.Panels * wide, plan.Panels, (panel, _) =>
+        Fork(8L * plan.RowBlocks * panels.Count * wide, panels.Count, (panel, _) =>
         {
             double* sum = sums + (2L * panel * wide), squares = sum + wide;
             new Span<double>(sum, 2 * wide).Clear();
             for (int block = 0; block < plan.RowBlocks; block++)
             {
-                float* part = plan.Finish.Moments + ((((long)block * plan.Panels) + panel) * wide * ColumnMoments.Rows);
+                float* part = plan.Finish.Moments + ((((long)block * panels.Count) + panel) * wide * ColumnMoments.Rows);
                 int rows = Math.Min(plan.RowsPerBlock, plan.Map.Points - (block * plan.RowsPerBlock));
                 for (int n = 0; n < wide; n += Simd.Width<V>())
                     Simd.AddMoments(sum + n, squares + n, rows, Simd.Load<V>(part + n), Simd.Load<V>(part + wide + n), Simd.Load<V>(part + (2 * wide) + n));
             }
-            int column = panel % plan.PanelsPerGroup * wide, first = (panel / plan.PanelsPerGroup * plan.Width) + column;
-            for (int n = 0; n < Math.Min(wide, plan.Width - column); n++)
+            int first = panels.FirstColumn(panel), columns = panels.ColumnsOf(panel);
+            for (int n = 0; n < columns; n++)
             {
                 double mean = sum[n] / plan.Map.Points, variance = (squares[n] / plan.Map.Points) - (mean * mean);
                 (moments[first + n], moments[channels + first + n]) = ((float)mean, (float)Math.Max(0, variance));
@@ -156,23 +149,23 @@ internal sealed unsafe partial class CpuKernels
     {
         int points = plan.Map.Points;
         // With few points (a classifier's one row) the weights are read for little work: then memory counts, which several threads read faster.
-        long weights = (long)plan.Map.Taps * plan.Depth * plan.Map.TargetC;
+        long weights = (long)plan.Map.Taps * plan.Panels.Depth * plan.Map.TargetC;
         int wanted = (int)Math.Clamp(Math.Max(macs >> 20, weights >> 16), 1, 64);
         int size = Pieces(points, 96) >= wanted ? 96 : 48;
         int blocks = Math.Max(1, (points + (size / 2)) / size);
         plan.RowsPerBlock = Pieces(Pieces(points, blocks), Tiles.MaxRows) * Tiles.MaxRows;
         plan.RowBlocks = Pieces(points, plan.RowsPerBlock);
-        plan.ColumnBlocks = Math.Min(plan.Panels, Pieces(wanted, plan.RowBlocks));
+        plan.ColumnBlocks = Math.Min(plan.Panels.Count, Pieces(wanted, plan.RowBlocks));
     }
 
     /// <summary>What each column's sum starts from, start[panel][column]: the bias, or zero.</summary>
     private static void PackStart(in GatherPlan plan, float* bias)
     {
-        for (int panel = 0; panel < plan.Panels; panel++)
+        for (int panel = 0; panel < plan.Panels.Count; panel++)
         {
-            int column = panel % plan.PanelsPerGroup * plan.PanelWidth, first = (panel / plan.PanelsPerGroup * plan.Width) + column;
-            float* start = plan.Start + (panel * plan.PanelWidth);
-            for (int n = 0; n < plan.PanelWidth; n++) start[n] = bias != null && column + n < plan.Width ? bias[first + n] : 0;
+            int first = plan.Panels.FirstColumn(panel), columns = plan.Panels.ColumnsOf(panel);
+            float* start = plan.Start + (panel * plan.Panels.Wide);
+            for (int n = 0; n < plan.Panels.Wide; n++) start[n] = bias != null && n < columns ? bias[first + n] : 0;
         }
     }
 
@@ -181,7 +174,7 @@ internal sealed unsafe partial class CpuKernels
     /// </summary>
     private static void CutSum(ref GatherPlan plan)
     {
-        int taps = plan.Windows ? 1 : plan.Map.Taps, depth = plan.Windows ? plan.Map.Taps * plan.Depth : plan.Depth;
+        int taps = plan.Windows ? 1 : plan.Map.Taps, depth = plan.Windows ? plan.Map.Taps * plan.Panels.Depth : plan.Panels.Depth;
         int parts = Pieces(depth, MaxBlockDepth), part = Pieces(depth, parts);
         int tapsPerBlock = Math.Max(1, MaxBlockDepth / part);
         tapsPerBlock = parts > 1 ? 1 : Pieces(taps, Math.Max(1, Pieces(taps, tapsPerBlock)));
@@ -205,13 +198,15 @@ internal sealed unsafe partial class CpuKernels
     {
         int first = item % plan.RowBlocks * plan.RowsPerBlock, count = Math.Min(plan.RowsPerBlock, plan.Map.Points - first);
         long columnBlock = item / plan.RowBlocks;
-        int firstPanel = (int)(columnBlock * plan.Panels / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * plan.Panels / plan.ColumnBlocks);
-        long sum = (long)plan.Map.Taps * plan.Depth;
+        var panels = plan.Panels;
+        int firstPanel = (int)(columnBlock * panels.Count / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * panels.Count / plan.ColumnBlocks);
+        long sum = (long)plan.Map.Taps * panels.Depth;
+        var lanes = panels.Offsets;
 
         float** target = (float**)(plan.WorkerScratch + (worker * plan.WorkerFloats)); // [points]
         float** source = target + plan.RowsPerBlock;                                   // [taps][points]
         float* windows = (float*)(source + plan.RowsPerBlock);                         // [points][taps·depth], with Windows
-        var scratch = new TileScratch(plan.WorkerScratch + ((worker + 1) * plan.WorkerFloats) - TileScratch.Floats, plan.PanelWidth);
+        var scratch = new TileScratch(plan.WorkerScratch + ((worker + 1) * plan.WorkerFloats) - TileScratch.Floats, panels.Wide);
         plan.Map.TargetRows(plan.Target, first, count, target);
         if (!plan.Windows) plan.Map.SourceRows(plan.Source, plan.Zeros, 0, plan.Map.Taps, first, count, source, plan.RowsPerBlock);
         for (int i = 0; plan.Windows && i < count; i++) source[i] = windows + (i * PixelMap.WindowStride<V>(sum));
@@ -222,17 +217,17 @@ internal sealed unsafe partial class CpuKernels
         for (int panel = firstPanel, copied = -1; panel < lastPanel; panel++)
         {
             int lastRow = Math.Min(count, firstRow + strip);
-            int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
+            int group = panels.GroupOf(panel);
             if (plan.Windows && group != copied)
             {
-                plan.Map.CopyWindows<V>(plan.Source, group * plan.Depth, plan.Depth, first, count, windows);
+                plan.Map.CopyWindows<V>(plan.Source, group * panels.Depth, panels.Depth, first, count, windows);
                 copied = group;
             }
-            int columns = Math.Min(plan.PanelWidth, plan.Width - column), padded = PanelWidth<V>(columns);
-            float* b = plan.Packed + (panel * sum * plan.PanelWidth);
-            long tilesOfBlock = ((item % plan.RowBlocks) * (long)plan.Panels) + panel;
-            float* panelMoments = plan.Finish.Moments + (tilesOfBlock * plan.PanelWidth * ColumnMoments.Rows), panelStart = plan.Start + (panel * plan.PanelWidth);
-            nint sourceOffset = plan.Windows ? 0 : group * plan.Depth, targetOffset = (group * plan.Width) + column;
+            int columns = panels.ColumnsOf(panel), padded = PanelWidth<V>(columns);
+            float* b = plan.Packed + (panel * sum * panels.Wide);
+            long tilesOfBlock = ((item % plan.RowBlocks) * (long)panels.Count) + panel;
+            float* panelMoments = plan.Finish.Moments + (tilesOfBlock * panels.Wide * ColumnMoments.Rows), panelStart = plan.Start + (panel * panels.Wide);
+            nint sourceOffset = plan.Windows ? 0 : group * panels.Depth, targetOffset = panels.FirstColumn(panel);
             for (int block = 0; block < plan.Blocks; block++)
             {
                 var segments = plan.Segments + plan.BlockStart[block];
@@ -251,17 +246,17 @@ internal sealed unsafe partial class CpuKernels
                     if (!finish)
                     {
                         Tiles.Gather<V>(
-                            source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b,
+                            source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, lanes, b,
                             target + m, targetOffset, start, rows, columns, plan.Stream, activation);
                         continue;
                     }
                     if (start == null) Tiles.LoadRows<V>(target + m, targetOffset, scratch, rows, columns);
-                    Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, b, scratch.Rows, 0, start, rows, padded, stream: false);
-                    if (moments) ColumnMoments.Add<V>(scratch.Rows, 0, rows, padded, panelMoments, plan.PanelWidth, first: m == 0);
+                    Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, lanes, b, scratch.Rows, 0, start, rows, padded, stream: false);
+                    if (moments) ColumnMoments.Add<V>(scratch.Rows, 0, rows, padded, panelMoments, panels.Wide, first: m == 0);
                     Tiles.Finish<V>(plan.Finish, scratch, plan.Finish.AddBias ? panelStart : null, target + m, targetOffset, rows, columns, plan.Stream);
                 }
                 if (moments && !finish)
-                    ColumnMoments.Add<V>(target + firstRow, targetOffset, lastRow - firstRow, padded, panelMoments, plan.PanelWidth, first: firstRow == 0);
+                    ColumnMoments.Add<V>(target + firstRow, targetOffset, lastRow - firstRow, padded, panelMoments, panels.Wide, first: firstRow == 0);
                 b += (long)length * padded;
             }
         }

@@ -15,9 +15,8 @@ internal unsafe struct OuterPlan
     public long ResultFloats;
     public bool Accumulate;
 
-    /// <summary>Channels of a group: of x, and of dy.</summary>
-    public int Depth, Width;
-    public int PanelsPerGroup, Panels, PanelWidth;
+    /// <summary>How the columns of dy are cut.</summary>
+    public Panels Panels;
 
     /// <summary>Copy the windows of few channels side by side.</summary>
     public bool Windows;
@@ -59,15 +58,11 @@ internal sealed unsafe partial class CpuKernels
             if (!accumulate) new Span<float>(dw, checked(map.Taps * (map.SourceC / groups) * map.TargetC)).Clear();
             return;
         }
-        int wide = Tiles.MaxVectors<V>() * Simd.Width<V>(), panelsPerGroup = Pieces(map.TargetC / groups, wide);
-        var plan = new OuterPlan
-        {
-            Map = map, X = x, Dy = dy, Accumulate = accumulate, Depth = map.SourceC / groups, Width = map.TargetC / groups,
-            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
-        };
-        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
-        plan.Rows = map.Taps * plan.Depth;
-        plan.RowsPerTap = plan.Windows ? plan.Rows : plan.Depth;
+        var plan = new OuterPlan { Map = map, X = x, Dy = dy, Accumulate = accumulate, Panels = Panels.Of<V>(map, groups) };
+        int wide = plan.Panels.Wide, depth = plan.Panels.Depth;
+        plan.Windows = map.Taps > 1 && depth < MinSegment;
+        plan.Rows = map.Taps * depth;
+        plan.RowsPerTap = plan.Windows ? plan.Rows : depth;
         plan.ResultFloats = (long)plan.Rows * map.TargetC;
         long macs = map.Points * plan.ResultFloats;
         Cut(ref plan, macs);
@@ -102,10 +97,10 @@ internal sealed unsafe partial class CpuKernels
         double best = double.MaxValue;
         double x = (double)points * plan.Map.SourceC * (plan.Windows ? plan.Map.Taps : 1), dy = (double)points * plan.Map.TargetC;
         for (int splits = 1; splits <= Math.Min(chunks, 32); splits *= 2)
-        for (int columns = 1; columns < 2 * plan.Panels && columns <= 32; columns *= 2)
+        for (int columns = 1; columns < 2 * plan.Panels.Count && columns <= 32; columns *= 2)
         for (int rows = 1; rows <= Math.Max(1, plan.Rows / 12) && rows <= 32; rows *= 2)
         {
-            int columnBlocks = Math.Min(columns, plan.Panels);
+            int columnBlocks = Math.Min(columns, plan.Panels.Count);
             long pieces = (long)splits * columnBlocks * rows;
             double traffic = (x * columnBlocks) + (dy * rows) + (splits > 1 ? 3.0 * splits * plan.ResultFloats : 0);
             // Too few pieces leave cores without work: as bad as so much more of it.
@@ -117,13 +112,13 @@ internal sealed unsafe partial class CpuKernels
         // A chunk of x, of the rows of a piece, should stay in the second-level cache while all panels use it.
         plan.ChunkPoints = Pieces(points, Pieces(points, plan.Map.Taps == 1 && plan.Rows / plan.RowBlocks > 384 ? 128 : 256));
         plan.Chunks = Pieces(points, plan.ChunkPoints);
-        plan.MaxBatch = Math.Min(4, Pieces(plan.Panels, plan.ColumnBlocks));
+        plan.MaxBatch = Math.Min(4, Pieces(plan.Panels.Count, plan.ColumnBlocks));
         if (IsLargeMatrix(plan.Map) && plan.RowBlocks * plan.ColumnBlocks == 1)
         {
-            int tiles = plan.Panels * Pieces(plan.Rows, Tiles.MaxRows);
+            int tiles = plan.Panels.Count * Pieces(plan.Rows, Tiles.MaxRows);
             plan.AheadStep = Pieces(Pieces(plan.Map.SourceC + plan.Map.TargetC, tiles), 4) * 4;
         }
-        plan.PackX = plan.Map.Taps == 1 && plan.Map.SourceC == plan.Depth && plan.MaxBatch > 1 && plan.Depth >= 768;
+        plan.PackX = plan.Map.Taps == 1 && plan.Map.SourceC == plan.Panels.Depth && plan.MaxBatch > 1 && plan.Panels.Depth >= 768;
     }
 
     /// <summary>Floats of a packed tile of x, [points][6], and room for the copy of the last to run over.</summary>
@@ -134,12 +129,12 @@ internal sealed unsafe partial class CpuKernels
     {
         long columnBlock = item % plan.ColumnBlocks, rowBlock = item / plan.ColumnBlocks % plan.RowBlocks;
         long split = item / plan.ColumnBlocks / plan.RowBlocks;
-        int firstPanel = (int)(columnBlock * plan.Panels / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * plan.Panels / plan.ColumnBlocks);
+        int firstPanel = (int)(columnBlock * plan.Panels.Count / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * plan.Panels.Count / plan.ColumnBlocks);
         int firstRow = (int)(rowBlock * plan.Rows / plan.RowBlocks), lastRow = (int)((rowBlock + 1) * plan.Rows / plan.RowBlocks);
         int firstChunk = (int)(split * plan.Chunks / plan.PointSplits), lastChunk = (int)((split + 1) * plan.Chunks / plan.PointSplits);
 
         float* packed = plan.WorkerScratch + (worker * plan.WorkerFloats);                               // [panels of a batch][points][panel width]
-        float** source = (float**)(packed + (plan.ChunkPoints * plan.PanelWidth * plan.MaxBatch));       // [taps][points]
+        float** source = (float**)(packed + (plan.ChunkPoints * plan.Panels.Wide * plan.MaxBatch));       // [taps][points]
         float* copy = (float*)(source + plan.ChunkPoints);  // with Windows [points][taps·depth], with PackX [tiles][points][6]; both have one table
         float* result = plan.Result + (split * plan.ResultFloats);
         int firstTap = firstRow / plan.RowsPerTap, lastTap = ((lastRow - 1) / plan.RowsPerTap) + 1;
@@ -152,14 +147,14 @@ internal sealed unsafe partial class CpuKernels
             if (plan.PackX) PackTiles(source, firstRow, lastRow, count, copy, TileFloats(plan.ChunkPoints));
             for (int panel = firstPanel, copied = -1; panel < lastPanel; panel++)
             {
-                int group = panel / plan.PanelsPerGroup, inBatch = (panel - firstPanel) % plan.MaxBatch;
+                int group = plan.Panels.GroupOf(panel), inBatch = (panel - firstPanel) % plan.MaxBatch;
                 if (plan.Windows && group != copied)
                 {
-                    plan.Map.CopyWindows<V>(plan.X, group * plan.Depth, plan.Depth, first, count, copy);
+                    plan.Map.CopyWindows<V>(plan.X, group * plan.Panels.Depth, plan.Panels.Depth, first, count, copy);
                     copied = group;
                 }
                 if (inBatch == 0) PackDy<V>(plan, first, count, panel, Math.Min(lastPanel, panel + plan.MaxBatch), packed);
-                float* dy = packed + (inBatch * plan.ChunkPoints * plan.PanelWidth);
+                float* dy = packed + (inBatch * plan.ChunkPoints * plan.Panels.Wide);
                 OuterPanel<V>(plan, panel, firstRow, lastRow, first, count, source, dy, result, load);
             }
         }
@@ -170,8 +165,8 @@ internal sealed unsafe partial class CpuKernels
         in OuterPlan plan, int panel, int firstRow, int lastRow, int first, int count, float** source, float* packed, float* result, bool load)
         where V : unmanaged
     {
-        int group = panel / plan.PanelsPerGroup, column = panel % plan.PanelsPerGroup * plan.PanelWidth;
-        int columns = Math.Min(plan.PanelWidth, plan.Width - column), targetColumn = (group * plan.Width) + column;
+        int group = plan.Panels.GroupOf(panel), columns = plan.Panels.ColumnsOf(panel), targetColumn = plan.Panels.FirstColumn(panel);
+        var lanes = plan.Panels.Offsets;
         int firstTap = firstRow / plan.RowsPerTap;
         nint packedTile = 0;
         int tile = panel * Pieces(plan.Rows, Tiles.MaxRows);
@@ -180,9 +175,9 @@ internal sealed unsafe partial class CpuKernels
             // Tiles do not cross from one tap to the next, their rows are consecutive channels.
             int tap = row / plan.RowsPerTap, channel = row % plan.RowsPerTap;
             rows = Tiles.NextRows(Math.Min(plan.RowsPerTap - channel, lastRow - row));
-            nint offset = plan.PackX ? packedTile : channel + (plan.Windows ? 0 : group * plan.Depth);
+            nint offset = plan.PackX ? packedTile : channel + (plan.Windows ? 0 : group * plan.Panels.Depth);
             Tiles.Outer<V>(
-                source + ((long)(tap - firstTap) * plan.ChunkPoints), offset, count, packed,
+                source + ((long)(tap - firstTap) * plan.ChunkPoints), offset, lanes, count, packed,
                 result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load,
                 Ahead(plan, tile, first, count, packed), plan.AheadStep, rows, columns);
         }
@@ -211,11 +206,10 @@ internal sealed unsafe partial class CpuKernels
         {
             for (int i = panel; i < last; i++)
             {
-                int group = i / plan.PanelsPerGroup, column = i % plan.PanelsPerGroup * plan.PanelWidth;
-                int columns = Math.Min(plan.PanelWidth, plan.Width - column);
-                float* from = plan.Dy + ((long)(first + p) * plan.Map.TargetC) + (group * plan.Width) + column;
-                float* to = packed + ((i - panel) * plan.ChunkPoints * plan.PanelWidth) + (p * PanelWidth<V>(columns));
-                PackRows<V>(from, plan.Map.TargetC, Math.Min(8, count - p), columns, to);
+                int columns = plan.Panels.ColumnsOf(i), padded = PanelWidth<V>(columns);
+                float* from = plan.Dy + ((long)(first + p) * plan.Map.TargetC) + plan.Panels.FirstColumn(i);
+                float* to = packed + ((i - panel) * plan.ChunkPoints * plan.Panels.Wide) + (p * padded);
+                PackRows<V>(from, plan.Map.TargetC, Math.Min(8, count - p), columns, to, padded);
             }
         }
     }

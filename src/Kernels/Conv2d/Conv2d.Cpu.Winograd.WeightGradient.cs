@@ -180,7 +180,7 @@ internal sealed unsafe partial class CpuKernels
             {
                 height = Tiles.NextRows(channels - row);
                 Tiles.Outer<V>(
-                    rows, (nint)(point * plan.PlaneX) + row, count, b, c + ((long)row * plan.BlockK), plan.BlockK, load,
+                    rows, (nint)(point * plan.PlaneX) + row, lanes: default, count, b, c + ((long)row * plan.BlockK), plan.BlockK, load,
                     ahead: b, aheadStep: 0, height, width);
             }
         }

@@ -139,8 +139,8 @@ internal sealed unsafe partial class CpuKernels
             for (int t = 0; t < 9; t++)
             {
                 float* from = w + (t * layout.TapStride) + (first * layout.RowStride) + (column * layout.ColumnStride), to = taps + (t * tapStride);
-                if (layout.ColumnStride == 1) PackRows<V>(from, layout.RowStride, rows, columns, to);
-                else PackColumns<V>(from, layout.ColumnStride, rows, columns, to);
+                if (layout.ColumnStride == 1) PackRows<V>(from, layout.RowStride, rows, columns, to, padded);
+                else PackColumns<V>(from, layout.ColumnStride, rows, columns, to, padded);
             }
             int count = rows * padded;
             for (int i = 0; i < count; i += w1) Winograd.TransformFilter<V>(taps + i, tapStride, flip, points + i, pointStride, half);
@@ -267,7 +267,7 @@ internal sealed unsafe partial class CpuKernels
             {
                 rows = Tiles.NextRows(tiles - row);
                 Tiles.Gather<V>(
-                    source + row, 0, &segment, 1, (nint)(point * plan.SourcePlane), weights,
+                    source + row, 0, &segment, 1, (nint)(point * plan.SourcePlane), lanes: default, weights,
                     product + row, (nint)(point * plan.ProductPlane), i == 0 ? zeros : null, rows, width, stream: false);
             }
         }

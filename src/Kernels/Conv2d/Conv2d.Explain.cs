@@ -66,41 +66,36 @@ internal sealed unsafe partial class CpuKernels
         _ => GroupedFits<float>(depth, width),
     };
 
-    /// <summary>Columns of a panel.</summary>
-    private static int ExplainPanel => Simd.MaxWidth * (Simd.MaxWidth == 16 ? Tiles.MaxVectors<Vector512<float>>() : Tiles.MaxVectors<Vector256<float>>());
+    private static Panels ExplainPanels(in PixelMap map, int groups) => Simd.MaxWidth switch
+    {
+        16 => Panels.Of<Vector512<float>>(map, groups),
+        8 => Panels.Of<Vector256<float>>(map, groups),
+        4 => Panels.Of<Vector128<float>>(map, groups),
+        _ => Panels.Of<float>(map, groups),
+    };
 
     private static string ExplainGather(in PixelMap map, int groups)
     {
         if (map.Points == 0) return "no points";
-        int wide = ExplainPanel, panelsPerGroup = Pieces(map.TargetC / groups, wide);
-        var plan = new GatherPlan
-        {
-            Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
-            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
-        };
-        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
-        long sum = (long)map.Taps * plan.Depth;
+        var plan = new GatherPlan { Map = map, Panels = ExplainPanels(map, groups) };
+        plan.Windows = map.Taps > 1 && plan.Panels.Depth < MinSegment;
+        long sum = (long)map.Taps * plan.Panels.Depth;
         Cut(ref plan, map.Points * sum * map.TargetC);
-        return $"{map.Points}×{sum} by {sum}×{plan.Width}{Groups(groups)}, {Rows(plan.Windows, map)}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Width)}, "
-            + $"cut into {plan.RowBlocks} blocks of {plan.RowsPerBlock} points × {plan.ColumnBlocks} of {Pieces(plan.Panels, plan.ColumnBlocks)} panels";
+        return $"{map.Points}×{sum} by {sum}×{plan.Panels.Width}{Groups(plan.Panels)}, {Rows(plan.Windows, map)}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Panels)}, "
+            + $"cut into {plan.RowBlocks} blocks of {plan.RowsPerBlock} points × {plan.ColumnBlocks} of {Pieces(plan.Panels.Count, plan.ColumnBlocks)} panels";
     }
 
     private static string ExplainOuter(in PixelMap map, int groups)
     {
         if (map.Points == 0) return "no points";
-        int wide = ExplainPanel, panelsPerGroup = Pieces(map.TargetC / groups, wide);
-        var plan = new OuterPlan
-        {
-            Map = map, Depth = map.SourceC / groups, Width = map.TargetC / groups,
-            PanelsPerGroup = panelsPerGroup, Panels = panelsPerGroup * groups, PanelWidth = wide,
-        };
-        plan.Windows = map.Taps > 1 && plan.Depth < MinSegment;
-        plan.Rows = map.Taps * plan.Depth;
-        plan.RowsPerTap = plan.Windows ? plan.Rows : plan.Depth;
+        var plan = new OuterPlan { Map = map, Panels = ExplainPanels(map, groups) };
+        plan.Windows = map.Taps > 1 && plan.Panels.Depth < MinSegment;
+        plan.Rows = map.Taps * plan.Panels.Depth;
+        plan.RowsPerTap = plan.Windows ? plan.Rows : plan.Panels.Depth;
         plan.ResultFloats = (long)plan.Rows * map.TargetC;
         Cut(ref plan, map.Points * plan.ResultFloats);
         string x = plan.PackX ? "x packed" : Rows(plan.Windows, map);
-        return $"{plan.Rows}×{plan.Width}{Groups(groups)} summed over {map.Points} points, {x}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Width)}, "
+        return $"{plan.Rows}×{plan.Panels.Width}{Groups(plan.Panels)} summed over {map.Points} points, {x}, tiles of {Tiles.MaxRows}×{TileColumns(plan.Panels)}, "
             + $"{plan.Chunks} chunks of {plan.ChunkPoints} points, cut into {plan.PointSplits} parts of the points × {plan.RowBlocks} of the rows × {plan.ColumnBlocks} of the columns";
     }
 
@@ -131,13 +126,14 @@ internal sealed unsafe partial class CpuKernels
 
     private static string Rows(bool windows, in PixelMap map) => windows ? "windows copied side by side" : map.Taps == 1 ? "rows read where they lie" : $"rows of {map.Taps} taps through pointers";
 
-    private static string Groups(int groups) => groups == 1 ? "" : $" in each of {groups} groups";
+    private static string Groups(Panels panels) =>
+        panels.Groups == 1 ? "" : $" in each of {panels.Groups} groups{(panels.Together > 1 ? $", {panels.Together} of them at a time" : "")}";
 
     /// <summary>Columns of the tiles: those of a panel, and what is left over at the edge.</summary>
-    private static string TileColumns(int width)
+    private static string TileColumns(Panels panels)
     {
-        int wide = ExplainPanel, rest = width % wide;
-        return width < wide ? $"{width}" : rest == 0 ? $"{wide}" : $"{wide} (the last {rest})";
+        int columns = panels.Together * panels.Width, rest = columns % panels.Wide;
+        return columns < panels.Wide ? $"{columns}" : rest == 0 ? $"{panels.Wide}" : $"{panels.Wide} (the last {rest})";
     }
 
     private static string Lanes(in Conv2dGeometry g) =>

@@ -37,6 +37,7 @@ internal static unsafe partial class Tiles
     /// <param name="segments">The pieces the sum is made of.</param>
     /// <param name="segmentCount">How many.</param>
     /// <param name="aOffset">Added to every row pointer: the first channel of the group.</param>
+    /// <param name="lanes">Where the vectors of a row belong to different groups: how far apart these read A.</param>
     /// <param name="b">Packed panel [Σ segment lengths][vectors · W].</param>
     /// <param name="c">Pointers to the rows of the result.</param>
     /// <param name="cOffset">First column of the tile.</param>
@@ -46,26 +47,26 @@ internal static unsafe partial class Tiles
     /// <param name="stream">Write around the caches; c must be aligned to vectors.</param>
     /// <param name="activation">Applied to the finished sums: Identity, ReLU or ReLU6.</param>
     public static void Gather<V>(
-        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b,
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, GroupOffsets lanes, float* b,
         float** c, nint cOffset, float* start, int rows, int columns, bool stream, ActivationKind activation = ActivationKind.Identity)
         where V : unmanaged
     {
         switch (activation)
         {
             case ActivationKind.ReLU:
-                Gather<V, CpuKernels.ReLUFunction>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                Gather<V, CpuKernels.ReLUFunction>(a, aStride, segments, segmentCount, aOffset, lanes, b, c, cOffset, start, rows, columns, stream);
                 break;
             case ActivationKind.ReLU6:
-                Gather<V, CpuKernels.ReLU6Function>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                Gather<V, CpuKernels.ReLU6Function>(a, aStride, segments, segmentCount, aOffset, lanes, b, c, cOffset, start, rows, columns, stream);
                 break;
             default:
-                Gather<V, CpuKernels.IdentityFunction>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, columns, stream);
+                Gather<V, CpuKernels.IdentityFunction>(a, aStride, segments, segmentCount, aOffset, lanes, b, c, cOffset, start, rows, columns, stream);
                 break;
         }
     }
 
     private static void Gather<V, F>(
-        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b,
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, GroupOffsets lanes, float* b,
         float** c, nint cOffset, float* start, int rows, int columns, bool stream)
         where V : unmanaged
         where F : struct, IElementFunction
@@ -73,8 +74,8 @@ internal static unsafe partial class Tiles
         int vectors = (columns + Simd.Width<V>() - 1) / Simd.Width<V>();
         if (columns == vectors * Simd.Width<V>())
         {
-            if (stream) GatherFull<V, Activated<Streamed, F>>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
-            else GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, b, c, cOffset, start, rows, vectors);
+            if (stream) GatherFull<V, Activated<Streamed, F>>(a, aStride, segments, segmentCount, aOffset, lanes, b, c, cOffset, start, rows, vectors);
+            else GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, lanes, b, c, cOffset, start, rows, vectors);
             return;
         }
         // The tail: whole vectors would write beyond the row. Compute in a tile on the stack and move only the valid columns.
@@ -86,13 +87,14 @@ internal static unsafe partial class Tiles
             tileRows[r] = tile + (r * width);
             if (start == null) Copy(c[r] + cOffset, tileRows[r], columns);
         }
-        GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, b, tileRows, 0, start, rows, vectors);
+        GatherFull<V, Activated<Overwrite, F>>(a, aStride, segments, segmentCount, aOffset, lanes, b, tileRows, 0, start, rows, vectors);
         for (int r = 0; r < rows; r++) Copy(tileRows[r], c[r] + cOffset, columns);
     }
 
     /// <summary>c[row][0 … columns) (+)= Σ_p a[p][row] · b[p][0 … columns): a sum of outer products, one for every pixel p.</summary>
     /// <param name="a">[pixels] pointers.</param>
     /// <param name="aOffset">Added to every pointer: the tile's first channel.</param>
+    /// <param name="lanes">Where the vectors of a row belong to different groups: how far apart these read A.</param>
     /// <param name="pixels">Length of the sum.</param>
     /// <param name="b">Packed panel [pixels][vectors · W].</param>
     /// <param name="c">The tile's first element in the result.</param>
@@ -103,19 +105,19 @@ internal static unsafe partial class Tiles
     /// <param name="rows">Rows of the tile, 1 to 6.</param>
     /// <param name="columns">Valid columns.</param>
     public static void Outer<V>(
-        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
+        float** a, nint aOffset, GroupOffsets lanes, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int columns)
         where V : unmanaged
     {
         int vectors = (columns + Simd.Width<V>() - 1) / Simd.Width<V>();
         if (columns == vectors * Simd.Width<V>())
         {
-            OuterFull<V>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
+            OuterFull<V>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
             return;
         }
         float* tile = stackalloc float[MaxFloats];
         int width = vectors * Simd.Width<V>();
         for (int r = 0; load && r < rows; r++) Copy(c + (r * cStride), tile + (r * width), columns);
-        OuterFull<V>(a, aOffset, pixels, b, tile, width, load, ahead, aheadStep, rows, vectors);
+        OuterFull<V>(a, aOffset, lanes, pixels, b, tile, width, load, ahead, aheadStep, rows, vectors);
         for (int r = 0; r < rows; r++) Copy(tile + (r * width), c + (r * cStride), columns);
     }
 
@@ -132,36 +134,46 @@ internal static unsafe partial class Tiles
     }
 
     private static void GatherFull<V, TTarget>(
-        float** a, int aStride, Segment* s, int n, nint aOffset, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
+        float** a, int aStride, Segment* s, int n, nint aOffset, GroupOffsets lanes, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
         where V : unmanaged
         where TTarget : struct, ITarget
     {
+        if (lanes.AreZero) GatherFull<V, TTarget, OneGroup>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start, rows, vectors);
+        else GatherFull<V, TTarget, SeveralGroups>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start, rows, vectors);
+    }
+
+    private static void GatherFull<V, TTarget, TGroups>(
+        float** a, int aStride, Segment* s, int n, nint aOffset, GroupOffsets lanes, float* b, float** c, nint cOffset, float* start, int rows, int vectors)
+        where V : unmanaged
+        where TTarget : struct, ITarget
+        where TGroups : struct, IGroups
+    {
         switch ((rows * 4) + vectors - 1)
         {
-            case 4: GatherTile<V, TTarget, One, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 5: GatherTile<V, TTarget, One, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 6: GatherTile<V, TTarget, One, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 7: GatherTile<V, TTarget, One, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 8: GatherTile<V, TTarget, Two, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 9: GatherTile<V, TTarget, Two, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 10: GatherTile<V, TTarget, Two, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 11: GatherTile<V, TTarget, Two, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 12: GatherTile<V, TTarget, Three, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 13: GatherTile<V, TTarget, Three, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 14: GatherTile<V, TTarget, Three, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 15: GatherTile<V, TTarget, Three, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 16: GatherTile<V, TTarget, Four, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 17: GatherTile<V, TTarget, Four, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 18: GatherTile<V, TTarget, Four, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 19: GatherTile<V, TTarget, Four, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 20: GatherTile<V, TTarget, Five, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 21: GatherTile<V, TTarget, Five, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 22: GatherTile<V, TTarget, Five, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 23: GatherTile<V, TTarget, Five, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 24: GatherTile<V, TTarget, Six, One>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 25: GatherTile<V, TTarget, Six, Two>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            case 26: GatherTile<V, TTarget, Six, Three>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
-            default: GatherTile<V, TTarget, Six, Four>(a, aStride, s, n, aOffset, b, c, cOffset, start); break;
+            case 4: GatherTile<V, TTarget, TGroups, One, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 5: GatherTile<V, TTarget, TGroups, One, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 6: GatherTile<V, TTarget, TGroups, One, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 7: GatherTile<V, TTarget, TGroups, One, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 8: GatherTile<V, TTarget, TGroups, Two, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 9: GatherTile<V, TTarget, TGroups, Two, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 10: GatherTile<V, TTarget, TGroups, Two, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 11: GatherTile<V, TTarget, TGroups, Two, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 12: GatherTile<V, TTarget, TGroups, Three, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 13: GatherTile<V, TTarget, TGroups, Three, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 14: GatherTile<V, TTarget, TGroups, Three, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 15: GatherTile<V, TTarget, TGroups, Three, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 16: GatherTile<V, TTarget, TGroups, Four, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 17: GatherTile<V, TTarget, TGroups, Four, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 18: GatherTile<V, TTarget, TGroups, Four, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 19: GatherTile<V, TTarget, TGroups, Four, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 20: GatherTile<V, TTarget, TGroups, Five, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 21: GatherTile<V, TTarget, TGroups, Five, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 22: GatherTile<V, TTarget, TGroups, Five, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 23: GatherTile<V, TTarget, TGroups, Five, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 24: GatherTile<V, TTarget, TGroups, Six, One>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 25: GatherTile<V, TTarget, TGroups, Six, Two>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            case 26: GatherTile<V, TTarget, TGroups, Six, Three>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
+            default: GatherTile<V, TTarget, TGroups, Six, Four>(a, aStride, s, n, aOffset, lanes, b, c, cOffset, start); break;
         }
     }
 
@@ -169,10 +181,11 @@ internal static unsafe partial class Tiles
     // Keep these methods free of branches at run time around the vectors: one more way out of the method, and the compiler
     // no longer holds the sums in registers (measured: four times slower). What varies is a type parameter.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void GatherTile<V, TTarget, TRows, TVectors>(
-        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, float* b, float** c, nint cOffset, float* start)
+    private static void GatherTile<V, TTarget, TGroups, TRows, TVectors>(
+        float** a, int aStride, Segment* segments, int segmentCount, nint aOffset, GroupOffsets lanes, float* b, float** c, nint cOffset, float* start)
         where V : unmanaged
         where TTarget : struct, ITarget
+        where TGroups : struct, IGroups
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
     {
@@ -211,16 +224,17 @@ internal static unsafe partial class Tiles
             float* a5 = TRows.Value > 5 ? row[5] + first : a0;
             for (nint i = 0; i < length; i++)
             {
+                nint i1 = i + lanes.One, i2 = i + lanes.Two, i3 = i + lanes.Three; // unused where all vectors share the value
                 V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
                 if (two) b1 = Simd.Load<V>(b + w);
                 if (three) b2 = Simd.Load<V>(b + (2 * w));
                 if (four) b3 = Simd.Load<V>(b + (3 * w));
-                V v = Simd.Broadcast<V>(a0[i]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01); if (three) c02 = Simd.Fma(v, b2, c02); if (four) c03 = Simd.Fma(v, b3, c03);
-                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); if (three) c12 = Simd.Fma(v, b2, c12); if (four) c13 = Simd.Fma(v, b3, c13); }
-                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); if (three) c22 = Simd.Fma(v, b2, c22); if (four) c23 = Simd.Fma(v, b3, c23); }
-                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); if (three) c32 = Simd.Fma(v, b2, c32); if (four) c33 = Simd.Fma(v, b3, c33); }
-                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); if (three) c42 = Simd.Fma(v, b2, c42); if (four) c43 = Simd.Fma(v, b3, c43); }
-                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); if (three) c52 = Simd.Fma(v, b2, c52); if (four) c53 = Simd.Fma(v, b3, c53); }
+                V v = Simd.Broadcast<V>(a0[i]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(Other<V, TGroups>(v, a0 + i1), b1, c01); if (three) c02 = Simd.Fma(Other<V, TGroups>(v, a0 + i2), b2, c02); if (four) c03 = Simd.Fma(Other<V, TGroups>(v, a0 + i3), b3, c03);
+                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(Other<V, TGroups>(v, a1 + i1), b1, c11); if (three) c12 = Simd.Fma(Other<V, TGroups>(v, a1 + i2), b2, c12); if (four) c13 = Simd.Fma(Other<V, TGroups>(v, a1 + i3), b3, c13); }
+                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(Other<V, TGroups>(v, a2 + i1), b1, c21); if (three) c22 = Simd.Fma(Other<V, TGroups>(v, a2 + i2), b2, c22); if (four) c23 = Simd.Fma(Other<V, TGroups>(v, a2 + i3), b3, c23); }
+                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(Other<V, TGroups>(v, a3 + i1), b1, c31); if (three) c32 = Simd.Fma(Other<V, TGroups>(v, a3 + i2), b2, c32); if (four) c33 = Simd.Fma(Other<V, TGroups>(v, a3 + i3), b3, c33); }
+                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(Other<V, TGroups>(v, a4 + i1), b1, c41); if (three) c42 = Simd.Fma(Other<V, TGroups>(v, a4 + i2), b2, c42); if (four) c43 = Simd.Fma(Other<V, TGroups>(v, a4 + i3), b3, c43); }
+                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(Other<V, TGroups>(v, a5 + i1), b1, c51); if (three) c52 = Simd.Fma(Other<V, TGroups>(v, a5 + i2), b2, c52); if (four) c53 = Simd.Fma(Other<V, TGroups>(v, a5 + i3), b3, c53); }
                 b += TVectors.Value * w;
             }
         }
@@ -233,42 +247,52 @@ internal static unsafe partial class Tiles
     }
 
     private static void OuterFull<V>(
-        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
+        float** a, nint aOffset, GroupOffsets lanes, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
         where V : unmanaged
+    {
+        if (lanes.AreZero) OuterFull<V, OneGroup>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
+        else OuterFull<V, SeveralGroups>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep, rows, vectors);
+    }
+
+    private static void OuterFull<V, TGroups>(
+        float** a, nint aOffset, GroupOffsets lanes, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep, int rows, int vectors)
+        where V : unmanaged
+        where TGroups : struct, IGroups
     {
         switch ((rows * 4) + vectors - 1)
         {
-            case 4: OuterTile<V, One, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 5: OuterTile<V, One, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 6: OuterTile<V, One, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 7: OuterTile<V, One, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 8: OuterTile<V, Two, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 9: OuterTile<V, Two, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 10: OuterTile<V, Two, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 11: OuterTile<V, Two, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 12: OuterTile<V, Three, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 13: OuterTile<V, Three, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 14: OuterTile<V, Three, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 15: OuterTile<V, Three, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 16: OuterTile<V, Four, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 17: OuterTile<V, Four, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 18: OuterTile<V, Four, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 19: OuterTile<V, Four, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 20: OuterTile<V, Five, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 21: OuterTile<V, Five, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 22: OuterTile<V, Five, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 23: OuterTile<V, Five, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 24: OuterTile<V, Six, One>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 25: OuterTile<V, Six, Two>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            case 26: OuterTile<V, Six, Three>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
-            default: OuterTile<V, Six, Four>(a, aOffset, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 4: OuterTile<V, TGroups, One, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 5: OuterTile<V, TGroups, One, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 6: OuterTile<V, TGroups, One, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 7: OuterTile<V, TGroups, One, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 8: OuterTile<V, TGroups, Two, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 9: OuterTile<V, TGroups, Two, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 10: OuterTile<V, TGroups, Two, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 11: OuterTile<V, TGroups, Two, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 12: OuterTile<V, TGroups, Three, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 13: OuterTile<V, TGroups, Three, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 14: OuterTile<V, TGroups, Three, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 15: OuterTile<V, TGroups, Three, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 16: OuterTile<V, TGroups, Four, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 17: OuterTile<V, TGroups, Four, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 18: OuterTile<V, TGroups, Four, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 19: OuterTile<V, TGroups, Four, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 20: OuterTile<V, TGroups, Five, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 21: OuterTile<V, TGroups, Five, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 22: OuterTile<V, TGroups, Five, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 23: OuterTile<V, TGroups, Five, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 24: OuterTile<V, TGroups, Six, One>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 25: OuterTile<V, TGroups, Six, Two>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            case 26: OuterTile<V, TGroups, Six, Three>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
+            default: OuterTile<V, TGroups, Six, Four>(a, aOffset, lanes, pixels, b, c, cStride, load, ahead, aheadStep); break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OuterTile<V, TRows, TVectors>(
-        float** a, nint aOffset, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
+    private static void OuterTile<V, TGroups, TRows, TVectors>(
+        float** a, nint aOffset, GroupOffsets lanes, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
         where V : unmanaged
+        where TGroups : struct, IGroups
         where TRows : struct, ITileSize
         where TVectors : struct, ITileSize
     {
@@ -291,17 +315,17 @@ internal static unsafe partial class Tiles
         for (nint p = 0; p < pixels; p++)
         {
             Simd.Prefetch(ahead + (p * aheadStep));
-            float* x = a[p] + aOffset;
+            float* x = a[p] + aOffset, x1 = x + lanes.One, x2 = x + lanes.Two, x3 = x + lanes.Three;
             V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
             if (two) b1 = Simd.Load<V>(b + w);
             if (three) b2 = Simd.Load<V>(b + (2 * w));
             if (four) b3 = Simd.Load<V>(b + (3 * w));
-            V v = Simd.Broadcast<V>(x[0]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(v, b1, c01); if (three) c02 = Simd.Fma(v, b2, c02); if (four) c03 = Simd.Fma(v, b3, c03);
-            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(v, b1, c11); if (three) c12 = Simd.Fma(v, b2, c12); if (four) c13 = Simd.Fma(v, b3, c13); }
-            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(v, b1, c21); if (three) c22 = Simd.Fma(v, b2, c22); if (four) c23 = Simd.Fma(v, b3, c23); }
-            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(v, b1, c31); if (three) c32 = Simd.Fma(v, b2, c32); if (four) c33 = Simd.Fma(v, b3, c33); }
-            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(v, b1, c41); if (three) c42 = Simd.Fma(v, b2, c42); if (four) c43 = Simd.Fma(v, b3, c43); }
-            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(v, b1, c51); if (three) c52 = Simd.Fma(v, b2, c52); if (four) c53 = Simd.Fma(v, b3, c53); }
+            V v = Simd.Broadcast<V>(x[0]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(Other<V, TGroups>(v, x1 + 0), b1, c01); if (three) c02 = Simd.Fma(Other<V, TGroups>(v, x2 + 0), b2, c02); if (four) c03 = Simd.Fma(Other<V, TGroups>(v, x3 + 0), b3, c03);
+            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(Other<V, TGroups>(v, x1 + 1), b1, c11); if (three) c12 = Simd.Fma(Other<V, TGroups>(v, x2 + 1), b2, c12); if (four) c13 = Simd.Fma(Other<V, TGroups>(v, x3 + 1), b3, c13); }
+            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(Other<V, TGroups>(v, x1 + 2), b1, c21); if (three) c22 = Simd.Fma(Other<V, TGroups>(v, x2 + 2), b2, c22); if (four) c23 = Simd.Fma(Other<V, TGroups>(v, x3 + 2), b3, c23); }
+            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(Other<V, TGroups>(v, x1 + 3), b1, c31); if (three) c32 = Simd.Fma(Other<V, TGroups>(v, x2 + 3), b2, c32); if (four) c33 = Simd.Fma(Other<V, TGroups>(v, x3 + 3), b3, c33); }
+            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(Other<V, TGroups>(v, x1 + 4), b1, c41); if (three) c42 = Simd.Fma(Other<V, TGroups>(v, x2 + 4), b2, c42); if (four) c43 = Simd.Fma(Other<V, TGroups>(v, x3 + 4), b3, c43); }
+            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(Other<V, TGroups>(v, x1 + 5), b1, c51); if (three) c52 = Simd.Fma(Other<V, TGroups>(v, x2 + 5), b2, c52); if (four) c53 = Simd.Fma(Other<V, TGroups>(v, x3 + 5), b3, c53); }
             b += TVectors.Value * w;
         }
         Simd.Store(c, c00); if (two) Simd.Store(c + w, c01); if (three) Simd.Store(c + (2 * w), c02); if (four) Simd.Store(c + (3 * w), c03);
@@ -320,6 +344,22 @@ internal static unsafe partial class Tiles
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Put<V>(float* p, V v) where V : unmanaged => TTarget.Put(p, default(F).Apply(v));
     }
+
+    /// <summary>What the row's second, third or fourth vector is multiplied by: the value of the first, or another group's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Other<V, TGroups>(V value, float* other)
+        where V : unmanaged
+        where TGroups : struct, IGroups => TGroups.Several ? Simd.Broadcast<V>(*other) : value;
+
+    /// <summary>Do the vectors of a tile's row belong to different groups? Then each has its own value of A, and a tile of narrow groups has as many sums under way as any.</summary>
+    private interface IGroups
+    {
+        static abstract bool Several { get; }
+    }
+
+    private readonly struct OneGroup : IGroups { public static bool Several => false; }
+
+    private readonly struct SeveralGroups : IGroups { public static bool Several => true; }
 
     private interface ITileSize
     {
@@ -341,3 +381,12 @@ internal static unsafe partial class Tiles
 
 /// <summary>A piece of the sum of one result: elements [First, First + Length) of the rows of one tap.</summary>
 internal readonly record struct Segment(int Tap, int First, int Length);
+
+/// <summary>
+/// Floats from what the first vector of a tile's row reads of A to what the others read: nothing when all columns are of one group.
+/// </summary>
+internal readonly record struct GroupOffsets(nint One, nint Two, nint Three)
+{
+    /// <summary>All read the same.</summary>
+    public bool AreZero => (One | Two | Three) == 0;
+}
