@@ -55,6 +55,10 @@ plan: a residual that is read later is written over|src/Tensor/Inference/ArenaLa
 plan: a result in the place of one that is still read|src/Tensor/Inference/ArenaLayout.cs|s/place.First <= o.Last)/place.First < o.Last)/
 plan: a result with two readers fused away|src/Tensor/Inference/PlanBuilder.cs|s/_readers\[tensor\] == 1 \&\& //
 Winograd: residual forgotten|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/if (f.HasResidual) v = Simd.Add(v, Simd.Load<V>(row + f.Residual + i));//
+Winograd weight gradient: a power of a point, tiles of dy|src/Kernels/Conv2d/Conv2d.Cpu.Winograd.Transforms.cs|s/Simd.Fma(Simd.Broadcast<V>(B2), d3, d1)/Simd.Fma(Simd.Broadcast<V>(A2), d3, d1)/
+Winograd weight gradient: the next tiles overwrite the sums|src/Kernels/Conv2d/Conv2d.Cpu.Winograd.WeightGradient.cs|s/load: tile > firstTile)/load: false)/
+Winograd weight gradient: parts of the tiles overlap|src/Kernels/Conv2d/Conv2d.Cpu.Winograd.WeightGradient.cs|s/(int)((split + 1L) \* plan.Tiles \/ plan.Splits)/Math.Min(plan.Tiles, 1 + (int)((split + 1L) * plan.Tiles \/ plan.Splits))/
+groups that share a tile: all read the second group|src/Kernels/Conv2d/Conv2d.Cpu.Packing.cs|s/new GroupOffsets(Depth, 2 \* Depth, 3 \* Depth)/new GroupOffsets(Depth, Depth, Depth)/
 layer norm: what the float left of the mean forgotten, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/(float)(-rest \* inverse)/0f/
 layer norm backward: a power of invStd too few, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/-inverse \* inverse \* inverse \* zx/-inverse * inverse * zx/
 layer norm backward: the last group of rows forgotten, CPU|src/Kernels/LayerNorm/LayerNorm.Cpu.cs|s/ || row == last - 1)/)/
