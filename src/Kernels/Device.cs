@@ -23,6 +23,11 @@ public abstract class Device : IDisposable
     /// <summary>Kernels run some time after they were asked for, in order; reading waits for them.</summary>
     public virtual bool IsAsynchronous => false;
 
+    /// <summary>Begins, in the background, to make ready what most models ask a device for first. Harmless and cheap when that was done before.</summary>
+    public virtual void CompileAhead()
+    {
+    }
+
     /// <summary>The operations this device can do.</summary>
     public abstract IKernels Kernels { get; }
 

@@ -1,6 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Nodes;
-using System.Text.Json.Serialization;
 using RefConv.IO;
 using RefConv.Kernels;
 using RefConv.Layers;
@@ -41,11 +39,9 @@ public sealed record DataInfo(string Name, IReadOnlyList<float> Mean, IReadOnlyL
     /// <summary>What of it makes no sense for a model; null where all does.</summary>
     internal string? Fault(ModelSpec spec)
     {
-        if (Name is null || Mean is null || Std is null || ClassNames is null) return "a part is missing";
         if (Mean.Count != spec.InChannels || Std.Count != spec.InChannels) return $"{Mean.Count} means and {Std.Count} deviations for {spec.InChannels} channels";
         if (!Mean.All(float.IsFinite) || !Std.All(s => float.IsFinite(s) && s > 0)) return "a mean is no finite number or a deviation is not above zero";
-        if (ClassNames.Contains(null!) || ClassNames.Count is var names && names > 0 && names != spec.Classes) return $"{ClassNames.Count} class names for {spec.Classes} classes";
-        if (Interpolation is { } filter && !Enum.IsDefined(filter)) return $"no filter has the number {(int)filter}";
+        if (ClassNames.Count is var names && names > 0 && names != spec.Classes) return $"{ClassNames.Count} class names for {spec.Classes} classes";
         return ResizeTo is { } side && (side < spec.ImageSize || side > MostResizeTo) ? $"pictures are resized to {side} before {spec.ImageSize} pixels are cut out" : null;
     }
 
@@ -91,6 +87,7 @@ public static class ModelFile
         using var file = SafeTensorsFile.Open(path);
         var header = ReadHeader(file);
         data = header.Data;
+        device.CompileAhead();
         var model = Build(path, header, device, file.Entries.Sum(e => e.Count));
         try
         {
@@ -135,9 +132,8 @@ public static class ModelFile
 
     internal static void Save(Model model, string path, DataInfo? data, IEnumerable<SafeTensorsEntry> more, IEnumerable<KeyValuePair<string, string>> metadata)
     {
-        FormEntry[] forms = [.. model.Forms.Select(f => new FormEntry(f.Method.Name, f.Method.Describe(model), f.Layers))];
-        var header = new Header(Version, model.Spec, Form: null, forms.Length == 0 ? null : forms, data);
-        Dictionary<string, string> all = new(metadata) { [MetadataKey] = JsonSerializer.Serialize(header, ModelJson.Default.Header) };
+        var header = new ModelHeader(Version, model.Spec, [.. model.Forms.Select(f => new ModelHeader.Form(f.Method.Name, f.Method.Describe(model), f.Layers))], data);
+        Dictionary<string, string> all = new(metadata) { [MetadataKey] = header.ToJson() };
         SafeTensorsWriter.Write(path, StateEntries(model).Concat(more), all);
     }
 
@@ -146,7 +142,7 @@ public static class ModelFile
         .ToDictionary(e => e.Name, e => StateEntry.Of(file, e));
 
     /// <summary>Builds the model that a file describes, which may be any, in memory that the weights in the file justify.</summary>
-    private static Model Build(string path, Header header, Device device, long elements)
+    private static Model Build(string path, ModelHeader header, Device device, long elements)
     {
         Model? model = null;
         // Every step of the construction may make the whole model anew and some values on the way. Small models are built whatever is in the file, so that it can be said which weights are missing.
@@ -155,8 +151,8 @@ public static class ModelFile
         try
         {
             // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
-            model = Zoo.Create(header.Spec, header.AllForms.Count == 0 ? Initializer.ForLoading(device) : new Initializer(device));
-            foreach (var form in header.AllForms)
+            model = Zoo.Create(header.Spec, header.Forms.Count == 0 ? Initializer.ForLoading(device) : new Initializer(device));
+            foreach (var form in header.Forms)
             {
                 budget.Dispose();
                 budget = new ParameterBudget(most);
@@ -188,40 +184,24 @@ public static class ModelFile
         }
     }
 
-    private static Header ReadHeader(SafeTensorsFile file)
+    private static ModelHeader ReadHeader(SafeTensorsFile file)
     {
         if (!file.Metadata.TryGetValue(MetadataKey, out string? json))
             throw new FileFormatException(file.Path, "the file holds tensors but does not say of which model. Give a file written by this tool, or make one of it: refconv convert IN OUT.safetensors --model NAME.");
-        Header? header;
+        ModelHeader? header;
         try
         {
-            header = JsonSerializer.Deserialize(json, ModelJson.Default.Header);
+            header = ModelHeader.Parse(json);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException) // the latter where an object is wanted and something else stands
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or ArgumentException) // the last for text that is no Unicode
         {
             throw new FileFormatException(file.Path, $"the description of the model in it is damaged ({e.Message}). Use another copy of the file.", e);
         }
-        if (header?.Spec?.Architecture is null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
+        if (header == null) throw new FileFormatException(file.Path, "the description of the model in it is empty. Use another copy of the file.");
         if (header.Version > Version)
             throw new FileFormatException(file.Path, $"the file was written by a newer version of this tool (format {header.Version}, this one reads up to {Version}). Update the tool.");
-        if (header.AllForms.Any(form => form?.Method is null || form.Options is null || form.Layers is null || form.Layers.Contains(null!)))
-            throw new FileFormatException(file.Path, "the description of the model in it is damaged (its training form lacks a part). Use another copy of the file.");
         if (header.Data?.Fault(header.Spec) is { } fault)
             throw new FileFormatException(file.Path, $"the description of the pictures it was trained on is damaged ({fault}). Use another copy of the file.");
         return header;
     }
-
-    /// <summary>What the file says of its model. Files of version 1 have at most one form, under a name of its own.</summary>
-    internal sealed record Header(int Version, ModelSpec Spec, FormEntry? Form, IReadOnlyList<FormEntry>? Forms, DataInfo? Data)
-    {
-        [JsonIgnore]
-        public IReadOnlyList<FormEntry> AllForms => Forms ?? (Form == null ? [] : [Form]);
-    }
-
-    internal sealed record FormEntry(string Method, JsonObject Options, IReadOnlyList<string> Layers);
 }
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(ModelFile.Header))]
-internal sealed partial class ModelJson : JsonSerializerContext;

@@ -35,6 +35,9 @@ public sealed unsafe partial class CpuDevice : Device
     public Conv2dAccuracy ConvolutionAccuracy { get; set; }
 
     /// <inheritdoc/>
+    public override void CompileAhead() => RefConv.Kernels.CompileAhead.Start();
+
+    /// <inheritdoc/>
     public override IKernels Kernels { get; }
 
     /// <inheritdoc/>
