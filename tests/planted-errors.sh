@@ -107,7 +107,7 @@ clipping: every norm alone|src/Optim/GradientClipping.cs|s/Math.Sqrt(squares.Sum
 clipping: short gradients are made longer|src/Optim/GradientClipping.cs|s/if (!(factor < 1)) return norm;.*//
 mixup: the second label counts as much as the first|src/Models/Train/TrainingStep.cs|s/1 - batch.Share)/batch.Share)/
 step schedule: one step late|src/Optim/Schedules.cs|s/m => m <= step/m => m < step/
-sum of squares: the rest behind whole vectors forgotten, CPU|src/Kernels/SumOfSquares/SumOfSquares.Cpu.cs|s/sum += (double)x\[i\] \* x\[i\];//
+sum of squares: the rest behind whole vectors forgotten, CPU|src/Kernels/Reduce/Reduce.Cpu.cs|s/sum += F.Of(x\[i\]);//
 basis trained|src/Layers/Reparam/RefConv2d.cs|s/basis.Trainable = options.BaseTrainable;/basis.Trainable = true;/
 landscape: one norm for a whole layer instead of each filter's|src/Models/Analysis/Landscape/LandscapeDirection.cs|s/int filter = d.Length \/ parameter.TorchShape\[0\];/int filter = d.Length;/
 landscape: the second direction by the first coordinate|src/Models/Analysis/Landscape/MovingModel.cs|s/kernels.Scale(dy.Data, parameter.Data, y, accumulate: true)/kernels.Scale(dy.Data, parameter.Data, x, accumulate: true)/
