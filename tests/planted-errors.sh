@@ -38,8 +38,16 @@ batch norm backward: the residual's gradient is not written|src/Kernels/BatchNor
 saving memory: running statistics move twice|src/Tensor/Ops/BatchNorm2dOp.cs|s/default, default, _momentum/_runningMean.Data, _runningVar.Data, _momentum/
 refocus step: velocity of the first row for all|src/Kernels/Refocus/Refocus.Cpu.Grouped.cs|s/step.Velocity + at, count)/step.Velocity, count)/
 deferred gradient: lost when more is added|src/Tensor/Tensor.cs|s/^        WriteDeferred();$//
-ASR: β is not scaled when merged|src/Layers/Reparam/AsrNorm.cs|s/new\[\] { merged.Weight, merged.Bias }/new[] { merged.Weight }/
-ASR: the sum of the units instead of the product|src/Layers/Reparam/AsrNorm.cs|s/product.Multiply(v, Name)/product.Add(v, Name)/
+ASR: β is not scaled when merged|src/Layers/Reparam/AsrNorm.cs|s/BatchNorm2d batch => \[batch.Weight, batch.Bias\]/BatchNorm2d batch => (Parameter[])[batch.Weight]/
+ASR: a layer norm's β is not scaled when merged|src/Layers/Reparam/AsrNorm.cs|s/\[layer.Weight, layer.Bias\]/[layer.Weight]/
+ASR: layer norms are not found|src/Layers/Reparam/ConvSites.cs|s/is BatchNorm2d or LayerNorm)/is BatchNorm2d)/
+ASR: the sum of the units instead of the product|src/Layers/Reparam/AsrConv2d.cs|s/product.Multiply(v, name)/product.Add(v, name)/
+DRConv: with alpha every region learns from all pixels alike|src/Tensor/Ops/RegionConv2dOp.cs|s/kernels.Multiply(dy, part.View, part.View, accumulate: false)/kernels.Scale(dy, part.View, 1, accumulate: false)/
+DRConv: alpha is not handed on|src/Layers/Reparam/DRConv2d.cs|s/softKernels: _options.UseAlpha, //
+DyRep: what grew behind a 1×1 pads with zeros|src/Layers/Reparam/PaddedNorm.cs|s/Border(1, 1).Reshape(Norm.Bias.Shape), options, Name);/null, options, Name);/
+DyRep: the bias that a block behind a 1×1 left is forgotten|src/Layers/Reparam/PaddedNorm.cs|s/(grows.Weight, grows.Bias)/(grows.Weight, (Parameter?)null)/
+DyRep: what is nested behind a 1×1 is not built again|src/Layers/Reparam/DyRepBlock.cs|s/Where(b => b is Main or Second)/Where(b => b is Main)/
+branches: an average pads half a window whatever the padding|src/Layers/Reparam/BranchBlock.cs|s/return x.AvgPool2d(size, o.StrideH, p, name: name);/return x.AvgPool2d(size, o.StrideH, size \/ 2, name: name);/
 DRConv: pixels of two regions in one tile, CPU|src/Kernels/RegionConv2d/RegionConv2d.Cpu.Tiles.cs|s/ \&\& labels\[order\[end\]\] == labels\[order\[at\]\]//
 DRConv: of equals the highest, CPU|src/Kernels/RegionConv2d/RegionConv2d.Cpu.cs|s/values\[c\] > values\[best\]/values[c] >= values[best]/
 DRConv: of equals the highest, reference|src/Kernels/RegionConv2d/RegionConv2d.Reference.cs|s/> S(x)\[(row \* channels) + best\]/>= S(x)[(row * channels) + best]/
