@@ -43,7 +43,7 @@ ASR: a layer norm's β is not scaled when merged|src/Layers/Reparam/AsrNorm.cs|s
 ASR: layer norms are not found|src/Layers/Reparam/ConvSites.cs|s/is BatchNorm2d or LayerNorm)/is BatchNorm2d)/
 ASR: the sum of the units instead of the product|src/Layers/Reparam/AsrConv2d.cs|s/product.Multiply(v, name)/product.Add(v, name)/
 DRConv: with alpha every region learns from all pixels alike|src/Tensor/Ops/RegionConv2dOp.cs|s/kernels.Multiply(dy, part.View, part.View, accumulate: false)/kernels.Scale(dy, part.View, 1, accumulate: false)/
-DRConv: alpha is not handed on|src/Layers/Reparam/DRConv2d.cs|s/softKernels: _options.UseAlpha, //
+DRConv: alpha is not handed on|src/Layers/Reparam/DRConv2d.cs|s/softKernels: _options.UseAlpha/softKernels: false/
 DyRep: what grew behind a 1×1 pads with zeros|src/Layers/Reparam/PaddedNorm.cs|s/Border(1, 1).Reshape(Norm.Bias.Shape), options, Name);/null, options, Name);/
 DyRep: the bias that a block behind a 1×1 left is forgotten|src/Layers/Reparam/PaddedNorm.cs|s/(grows.Weight, grows.Bias)/(grows.Weight, (Parameter?)null)/
 DyRep: what is nested behind a 1×1 is not built again|src/Layers/Reparam/DyRepBlock.cs|s/Where(b => b is Main or Second)/Where(b => b is Main)/
