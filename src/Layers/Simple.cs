@@ -141,6 +141,7 @@ public sealed class Sequential : Module
 public sealed class SqueezeExcitation : Module
 {
     private readonly ActivationKind _activation, _gate;
+    private readonly string _squeeze, _expand;
 
     /// <summary>Makes the block.</summary>
     /// <param name="init">Device and random numbers.</param>
@@ -149,16 +150,22 @@ public sealed class SqueezeExcitation : Module
     /// <param name="activation">Between the two products.</param>
     /// <param name="gate">After them: Sigmoid or Hardsigmoid.</param>
     public SqueezeExcitation(Initializer init, int channels, int squeezeChannels, ActivationKind activation = ActivationKind.ReLU, ActivationKind gate = ActivationKind.Sigmoid)
+        : this(init, channels, squeezeChannels, activation, gate, "fc1", "fc2")
     {
-        (_activation, _gate) = (activation, gate);
-        Add("fc1", new Conv2d(init, channels, squeezeChannels, 1));
-        Add("fc2", new Conv2d(init, squeezeChannels, channels, 1));
+    }
+
+    /// <summary>With other names for its two convolutions than torchvision's.</summary>
+    internal SqueezeExcitation(Initializer init, int channels, int squeezeChannels, ActivationKind activation, ActivationKind gate, string squeeze, string expand)
+    {
+        (_activation, _gate, _squeeze, _expand) = (activation, gate, squeeze, expand);
+        Add(squeeze, new Conv2d(init, channels, squeezeChannels, 1));
+        Add(expand, new Conv2d(init, squeezeChannels, channels, 1));
     }
 
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x)
     {
-        var scale = Child("fc2").Forward(Child("fc1").Forward(x.GlobalAvgPool2d(Name)).Activation(_activation, Name)).Activation(_gate, Name);
+        var scale = Child(_expand).Forward(Child(_squeeze).Forward(x.GlobalAvgPool2d(Name)).Activation(_activation, Name)).Activation(_gate, Name);
         return x.Multiply(scale, Name);
     }
 }

@@ -52,7 +52,19 @@ internal static class SuperResolutionRun
     public static IReparameterization? MethodFor(Model model, string name, string[] settings) =>
         Options.ReadMethod(name, name == UsualMethod && model is Sesr sesr ? [$"width={sesr.CollapsibleWidth}", .. settings] : settings);
 
-    public static int Start(Output output, Device device, string architecture, double width, Func<Model, IReparameterization?> methodFor, string data, int? limit,
+    /// <summary>The network that a run starts from.</summary>
+    public static Sesr LoadStart(string path, Device device)
+    {
+        var model = ModelFile.Load(path, device);
+        if (model is Sesr sesr && model.Forms.Count == 0) return sesr;
+        using (model)
+        {
+            throw new ArgumentException(model is Sesr ? $"{path} is in {model.Forms[^1].Method.Name} form. Give the run's merged.safetensors, or merge it first: refconv merge --from {path} --out merged.safetensors."
+                : $"{path} is a {model.Spec.Architecture}, which enlarges no pictures. --from takes a network of SESR here.");
+        }
+    }
+
+    public static int Start(Output output, Device device, string architecture, double width, Sesr? trained, Func<Model, IReparameterization?> methodFor, string data, int? limit,
         Func<int, SuperResolutionRecipe> recipeFor, string? path, int? stopAfter, CancellationToken cancellation)
     {
         // The recipe depends on how much the model enlarges, and the model on the recipe's seed.
@@ -61,6 +73,7 @@ internal static class SuperResolutionRun
         recipe.Validate();
         using var plain = Zoo.Create(new ModelSpec(architecture) { Width = width, ImageSize = recipe.PatchSize }, new Initializer(device, recipe.Seed));
         if (plain.Task != ModelTask.SuperResolution) throw new ArgumentException($"{architecture} is a classifier. --task super-resolution takes one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
+        if (trained != null) ((Sesr)plain).StartFrom(trained);
         var pictures = SuperResolutionData.Open(data, scale, limit);
         var method = methodFor(plain);
         using var expanded = method == null ? null : plain.Expand(method, seed: recipe.Seed);
@@ -68,6 +81,7 @@ internal static class SuperResolutionRun
         var folder = new RunFolder(path ?? Options.NewFolder(SuperResolutionState.RunKind));
         using var trainer = new SuperResolutionTrainer(model, pictures, new SuperResolutionState { Data = data, Limit = limit, Recipe = recipe }, folder);
         folder.Create();
+        if (trained != null) output.Line($"Starts from {trained.Spec.Architecture}{(trained.Scale == scale ? "" : ", all layers but the last")}");
         output.Line($"{architecture}{string.Concat(model.Forms.Select(f => $", {f}"))}, {model.ParameterCount():N0} parameters; {pictures.Train.Count} pictures to learn from, " +
             $"{pictures.Test.Count} held out, made {scale} times smaller; {device.Name}, {device.Description}");
         return Go(output, trainer, folder, stopAfter, cancellation);

@@ -57,13 +57,15 @@ internal static class TrainCommand
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, recipeFile, saveRecipe, testLimit, from, imageSize, keepEpochs, tensorBoard];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, recipeFile, saveRecipe, testLimit, imageSize, keepEpochs, tensorBoard];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
                 if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
-                string architecture = parsed.GetResult(model) is { Implicit: false } ? parsed.GetValue(model)! : "sesr_m5_x2";
+                using var trained = parsed.GetValue(from) is { } file ? SuperResolutionRun.LoadStart(file, where) : null;
+                string architecture = parsed.GetResult(model) is { Implicit: false } ? parsed.GetValue(model)! : trained?.Spec.Architecture ?? "sesr_m5_x2";
+                double features = parsed.GetResult(width) is { Implicit: false } ? parsed.GetValue(width) : trained?.Spec.Width ?? 1;
                 string form = parsed.GetResult(method) is { Implicit: false } ? parsed.GetValue(method)! : SuperResolutionRun.UsualMethod;
-                return SuperResolutionRun.Start(output, where, architecture, parsed.GetValue(width), net => SuperResolutionRun.MethodFor(net, form, parsed.GetValue(methodOptions) ?? []), parsed.GetValue(data)!, parsed.GetValue(limit),
+                return SuperResolutionRun.Start(output, where, architecture, features, trained, net => SuperResolutionRun.MethodFor(net, form, parsed.GetValue(methodOptions) ?? []), parsed.GetValue(data)!, parsed.GetValue(limit),
                     scale => superResolution.Read(parsed, recipe, scale), parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
             }
             var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));

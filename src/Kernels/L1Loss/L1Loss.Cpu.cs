@@ -8,7 +8,7 @@ internal sealed unsafe partial class CpuKernels
     {
         using var differences = _device.Scratch(x.Length);
         MapElements2(default(DistanceFunction), P(x), P(target), differences.Pointer, x.Length, accumulate: false);
-        SumRuns(new ReduceGeometry(1, x.Length, 1), differences.Pointer, P(loss), 1.0 / x.Length, accumulate: false);
+        SumRuns<PlainTerm>(new ReduceGeometry(1, x.Length, 1), differences.Pointer, P(loss), 1.0 / x.Length, accumulate: false);
     }
 
     public void L1LossBackward(BufferView x, BufferView target, BufferView dloss, BufferView dx, bool accumulate) =>

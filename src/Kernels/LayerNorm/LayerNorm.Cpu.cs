@@ -16,7 +16,7 @@ internal sealed unsafe partial class CpuKernels
             for (long row = first; row < last; row++)
             {
                 float* from = xs + (row * channels);
-                float centre = (float)(SumRun(from, channels) / channels);
+                float centre = (float)(SumRun<PlainTerm>(from, channels) / channels);
                 var (rest, squares) = CentredSums(from, channels, centre);
                 // What the float left of the mean: nothing is lost where the mean is a thousand times the deviation.
                 rest /= channels;

@@ -13,7 +13,7 @@ internal sealed unsafe partial class CpuKernels
         }
         else if (g.Inner == 1)
         {
-            SumRuns(g, P(x), P(y), scale, accumulate);
+            SumRuns<PlainTerm>(g, P(x), P(y), scale, accumulate);
         }
         else
         {
@@ -30,8 +30,12 @@ internal sealed unsafe partial class CpuKernels
         else ForRows(new SpreadRows(P(x), P(y), channels, (float)scale, accumulate), g.Outer, g.Length, channels);
     }
 
-    /// <summary>Inner = 1: each sum runs over neighbours in memory, [outer, length]. Long runs are cut into pieces, whose sums are added in order.</summary>
-    private void SumRuns(in ReduceGeometry g, float* x, float* y, double scale, bool accumulate)
+    /// <summary>
+    /// Inner = 1: each sum runs over neighbours in memory, [outer, length]. Long runs are cut into pieces, whose sums are added in order: the same bits for any number
+    /// of threads.
+    /// </summary>
+    /// <typeparam name="F">What is summed of the elements.</typeparam>
+    private void SumRuns<F>(in ReduceGeometry g, float* x, float* y, double scale, bool accumulate) where F : struct, ITerm
     {
         long length = g.Length;
         int pieces = Pieces(length, ElementGrain);
@@ -39,7 +43,7 @@ internal sealed unsafe partial class CpuKernels
         {
             ParallelRange(g.Outer, Math.Max(1, ElementGrain / length), (first, last) =>
             {
-                for (long o = first; o < last; o++) Write(o, SumRun(x + (o * length), length));
+                for (long o = first; o < last; o++) Write(o, SumRun<F>(x + (o * length), length));
             });
             return;
         }
@@ -48,7 +52,7 @@ internal sealed unsafe partial class CpuKernels
         _device.Parallel(checked((int)(g.Outer * pieces)), (item, _) =>
         {
             long o = item / pieces, first = item % pieces * (long)ElementGrain;
-            sums[item] = SumRun(x + (o * length) + first, Math.Min(ElementGrain, length - first));
+            sums[item] = SumRun<F>(x + (o * length) + first, Math.Min(ElementGrain, length - first));
         });
         for (long o = 0; o < g.Outer; o++)
         {
@@ -60,16 +64,16 @@ internal sealed unsafe partial class CpuKernels
         void Write(long o, double sum) => y[o] = (float)((accumulate ? y[o] : 0) + (scale * sum));
     }
 
-    private static double SumRun(float* x, long count) => Simd.MaxWidth switch
+    private static double SumRun<F>(float* x, long count) where F : struct, ITerm => Simd.MaxWidth switch
     {
-        16 => SumRun<Vector512<float>>(x, count),
-        8 => SumRun<Vector256<float>>(x, count),
-        4 => SumRun<Vector128<float>>(x, count),
-        _ => SumRun<float>(x, count),
+        16 => SumRun<F, Vector512<float>>(x, count),
+        8 => SumRun<F, Vector256<float>>(x, count),
+        4 => SumRun<F, Vector128<float>>(x, count),
+        _ => SumRun<F, float>(x, count),
     };
 
     /// <summary>Lane sums in float over sixteen vectors at a time, four apart so that additions overlap; then in double, lane by lane.</summary>
-    private static double SumRun<V>(float* x, long count) where V : unmanaged
+    private static double SumRun<F, V>(float* x, long count) where F : struct, ITerm where V : unmanaged
     {
         int width = Simd.Width<V>();
         double* lanes = stackalloc double[width];
@@ -77,22 +81,44 @@ internal sealed unsafe partial class CpuKernels
         long i = 0;
         for (; i <= count - (16 * width); i += 16 * width)
         {
-            V a = Simd.Load<V>(x + i), b = Simd.Load<V>(x + i + width), c = Simd.Load<V>(x + i + (2 * width)), d = Simd.Load<V>(x + i + (3 * width));
+            V a = F.Of<V>(x + i), b = F.Of<V>(x + i + width), c = F.Of<V>(x + i + (2 * width)), d = F.Of<V>(x + i + (3 * width));
             for (int j = 4; j < 16; j += 4)
             {
                 float* p = x + i + (j * width);
-                a = Simd.Add(a, Simd.Load<V>(p));
-                b = Simd.Add(b, Simd.Load<V>(p + width));
-                c = Simd.Add(c, Simd.Load<V>(p + (2 * width)));
-                d = Simd.Add(d, Simd.Load<V>(p + (3 * width)));
+                a = F.Add(a, p);
+                b = F.Add(b, p + width);
+                c = F.Add(c, p + (2 * width));
+                d = F.Add(d, p + (3 * width));
             }
             Simd.AddToDoubles(lanes, Simd.Add(Simd.Add(a, b), Simd.Add(c, d)));
         }
-        for (; i <= count - width; i += width) Simd.AddToDoubles(lanes, Simd.Load<V>(x + i));
+        for (; i <= count - width; i += width) Simd.AddToDoubles(lanes, F.Of<V>(x + i));
         double sum = 0;
         for (int lane = 0; lane < width; lane++) sum += lanes[lane];
-        for (; i < count; i++) sum += x[i];
+        for (; i < count; i++) sum += F.Of(x[i]);
         return sum;
+    }
+
+    /// <summary>What a sum adds up of every element of memory. Structs, so that every sum is compiled with its own in it.</summary>
+    private interface ITerm
+    {
+        static abstract V Of<V>(float* x) where V : unmanaged;
+
+        static abstract V Add<V>(V sum, float* x) where V : unmanaged;
+
+        static abstract double Of(double x);
+    }
+
+    /// <summary>The element itself.</summary>
+    private readonly struct PlainTerm : ITerm
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Of<V>(float* x) where V : unmanaged => Simd.Load<V>(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Add<V>(V sum, float* x) where V : unmanaged => Simd.Add(sum, Simd.Load<V>(x));
+
+        public static double Of(double x) => x;
     }
 
     /// <summary>Inner = 1: y[o, ·] (+)= scale · x[o].</summary>

@@ -38,7 +38,7 @@ public sealed class AcbMethod(AcbOptions? options = null) : IReparameterization
         if (Branches.Refusal(site) is { } reason) return reason;
         var (h, w) = site.Conv!.KernelSize;
         return Math.Min(h, w) == 1
-            ? $"of a {h}×{w} kernel the 1×k or k×1 branch would be the kernel itself or a single factor. Leave it as it is, or use repvgg or dbb."
+            ? $"of a {h}×{w} kernel the 1×k or k×1 branch would be the kernel itself or a single factor. Leave it as it is{(Math.Max(h, w) > 1 ? ", or use repvgg" : "")}."
             : null;
     }
 

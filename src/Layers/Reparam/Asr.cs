@@ -20,7 +20,7 @@ public sealed record AsrOptions
 
 /// <summary>
 /// Attention-alike structural re-parameterisation (arXiv 2304.06345): the channel attention of a trained network is nearly the same for all pictures, so
-/// the attention module gets a learnable constant to look at instead of the picture. What it then gives is a factor a channel, and a batch norm has those already.
+/// the attention module gets a learnable constant to look at instead of the picture. What it then gives is a factor a channel, and a norm has those already.
 /// </summary>
 public sealed class AsrMethod : IReparameterization
 {
@@ -49,7 +49,7 @@ public sealed class AsrMethod : IReparameterization
     public ReparameterizationPlace Place => ReparameterizationPlace.Norm;
 
     /// <summary>
-    /// The last norm of every residual branch, as in the paper; where a model has no such branches, every k×k convolution, in another method's form or not: the norm behind
+    /// The last norm of every residual branch, as in the paper; where no branch ends in one, every k×k convolution, in another method's form or not: the norm behind
     /// it or, where there is none, the convolution itself.
     /// </summary>
     public LayerPolicy DefaultPolicy { get; } = new("the last norm of every residual branch", site => site.EndsBranch)
@@ -93,8 +93,8 @@ public sealed class AsrMethod : IReparameterization
         if (site.Norm == null)
         {
             if (site.Layer is AsrConv2d) return "ASR acts on it already. For several units at one place use the option insertions.";
-            if (site.Conv == null) return "it is in a training form, and there is no batch norm behind it that could take the factors up. Put ASR on first.";
-            return Settings.Both ? "there is no batch norm behind it for the attention that looks at the picture to follow. Leave the option both out." : null;
+            if (site.Conv == null) return "it is in a training form, and there is no norm behind it that could take the factors up. Put ASR on first.";
+            return Settings.Both ? "there is no norm behind it for the attention that looks at the picture to follow. Leave the option both out." : null;
         }
         return site.Norm.Parent is AsrNorm or AttentiveNorm ? "ASR acts on its norm already. For several units at one place use the option insertions." : null;
     }
@@ -105,9 +105,14 @@ public sealed class AsrMethod : IReparameterization
         if (Refusal(site) is { } reason) throw new ArgumentException($"ASR cannot act behind {site}: {reason}");
         if (site.Norm == null) return new AsrConv2d(site.Conv!, Settings, init);
         var norm = site.Norm.Clone();
-        int channels = norm is BatchNorm2d bn ? bn.Channels : ((AbsorbedNorm)norm).Channels;
+        int channels = norm switch
+        {
+            BatchNorm2d batch => batch.Channels,
+            LayerNorm layer => layer.Weight.Shape[0],
+            _ => ((AbsorbedNorm)norm).Channels,
+        };
         return _merged
-            ? new AttentiveNorm((BatchNorm2d)norm, new ChannelAttention(init, channels, Settings.Reduction))
+            ? new AttentiveNorm(norm, new ChannelAttention(init, channels, Settings.Reduction))
             : new AsrNorm(norm, channels, Settings, init);
     }
 }

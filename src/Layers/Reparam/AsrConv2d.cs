@@ -1,7 +1,7 @@
 namespace RefConv.Layers;
 
 /// <summary>
-/// ASR where no batch norm could take the factors up: a convolution whose result is scaled by v = Π attention(ψ), computed as a convolution with the kernel
+/// ASR where no norm could take the factors up: a convolution whose result is scaled by v = Π attention(ψ), computed as a convolution with the kernel
 /// W[o]·v_o and the bias b[o]·v_o, which is also what remains of it. State: that of the convolution, and <see cref="AsrUnits"/>' keys.
 /// </summary>
 internal sealed class AsrConv2d : ComputedKernelConv2d

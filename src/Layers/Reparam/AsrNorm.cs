@@ -3,7 +3,7 @@ using RefConv.Kernels;
 namespace RefConv.Layers;
 
 /// <summary>
-/// A batch norm whose channels are scaled by v = Π attention(ψ): y = norm(x) ⊙ v. State: <c>bn.*</c>, <c>vector [1, C, 1, 1]</c> (ψ) and
+/// A norm whose channels are scaled by v = Π attention(ψ): y = norm(x) ⊙ v. State: <c>bn.*</c> (a layer norm: <c>ln.*</c>), <c>vector [1, C, 1, 1]</c> (ψ) and
 /// <c>attention_module.fc1/fc2.*</c>; further units are <c>vector1</c>, <c>attention_module1</c> …; in "both" mode <c>se.fc1/fc2.*</c>.
 /// </summary>
 /// <remarks>
@@ -13,11 +13,12 @@ namespace RefConv.Layers;
 internal sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
 {
     private readonly int _channels, _units;
+    private readonly string _key;
 
     internal AsrNorm(Module norm, int channels, AsrOptions options, Initializer init)
     {
         (_channels, _units) = (channels, options.Insertions);
-        Add("bn", norm);
+        Add(_key = KeyOf(norm), norm);
         AsrUnits.Make(_units, channels, options, init, (name, vector) => Add(name, vector), (name, attention) => Add(name, attention));
         if (options.Both) Add("se", new ChannelAttention(init, channels, options.Reduction));
     }
@@ -35,14 +36,21 @@ internal sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
     /// <summary>v [C], which depends on no picture.</summary>
     public Tensor Factors() => AsrUnits.Factors(_units, _channels, Parameter, name => (ChannelAttention)Child(name), Name);
 
-    /// <summary>γ' = γ ⊙ v, β' = β ⊙ v, the statistics as they are.</summary>
+    /// <summary>The name under which a norm stands in a form.</summary>
+    internal static string KeyOf(Module norm) => norm is LayerNorm ? "ln" : "bn";
+
+    /// <summary>γ' = γ ⊙ v, β' = β ⊙ v, a batch norm's statistics as they are.</summary>
     public Module Merge()
     {
-        if (Child("bn") is not BatchNorm2d norm) throw new InvalidOperationException($"The norm of {this} was absorbed by another training form. Merge the model, which merges that form first.");
         double[] v;
         using (Tape.Inference()) v = Factors().ToDoubleArray();
-        var merged = (BatchNorm2d)norm.Clone();
-        foreach (var parameter in new[] { merged.Weight, merged.Bias })
+        var merged = Norm.Clone();
+        foreach (var parameter in merged switch
+        {
+            BatchNorm2d batch => [batch.Weight, batch.Bias],
+            LayerNorm layer => (Parameter[])[layer.Weight, layer.Bias],
+            _ => throw new InvalidOperationException($"The norm of {this} was absorbed by another training form. Merge the model, which merges that form first."),
+        })
         {
             double[] values = parameter.ToTorchDouble();
             for (int c = 0; c < v.Length; c++) values[c] *= v[c];
@@ -51,13 +59,16 @@ internal sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
         return Attention is { } se ? new AttentiveNorm(merged, (ChannelAttention)se.Clone()) : merged;
     }
 
+    private Module Norm => Child(_key);
+
     private ChannelAttention? Attention => (ChannelAttention?)Children.FirstOrDefault(c => c.Key == "se").Value;
 
     private Tensor Scaled(Tensor x, ActivationKind activation, Tensor? residual)
     {
         var v = Factors();
-        if (Child("bn") is BatchNorm2d norm)
-            return norm.Forward(x, norm.Weight.Multiply(v, Name), norm.Bias.Multiply(v, Name), activation, residual);
+        if (Norm is BatchNorm2d batch) return batch.Forward(x, batch.Weight.Multiply(v, Name), batch.Bias.Multiply(v, Name), activation, residual);
+        if (Norm is LayerNorm layer)
+            return ChannelAttention.Finish(x.LayerNorm(layer.Weight.Multiply(v, Name), layer.Bias.Multiply(v, Name), layer.Eps, layer.Name), activation, residual, Name);
         // The norm's work is done by the form before it. A norm that leaves everything as it is, but for a scale of v, adds and activates in one pass here too.
         var (tape, shape) = (Tape.Current, new Shape(_channels));
         const double Eps = 1e-5;
@@ -66,12 +77,14 @@ internal sealed class AsrNorm : Module, INormalization, IReparameterizedNorm
     }
 }
 
-/// <summary>What ASR's "both" mode leaves after merging: a batch norm, and attention that looks at the picture. State: <c>bn.*</c>, <c>se.fc1/fc2.*</c>.</summary>
+/// <summary>What ASR's "both" mode leaves after merging: a norm, and attention that looks at the picture. State: <c>bn.*</c> or <c>ln.*</c>, <c>se.fc1/fc2.*</c>.</summary>
 internal sealed class AttentiveNorm : Module, INormalization, IUnmergeable
 {
-    internal AttentiveNorm(BatchNorm2d norm, ChannelAttention attention)
+    private readonly string _key;
+
+    internal AttentiveNorm(Module norm, ChannelAttention attention)
     {
-        Add("bn", norm);
+        Add(_key = AsrNorm.KeyOf(norm), norm);
         Add("se", attention);
     }
 
@@ -83,7 +96,7 @@ internal sealed class AttentiveNorm : Module, INormalization, IUnmergeable
 
     /// <inheritdoc/>
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual) =>
-        ((ChannelAttention)Child("se")).Scale(((BatchNorm2d)Child("bn")).Forward(x), activation, residual, Name);
+        ((ChannelAttention)Child("se")).Scale(Child(_key).Forward(x), activation, residual, Name);
 }
 
 /// <summary>The attention module of squeeze-excitation as ASR's code has it: sigmoid(W₂·relu(W₁·x)), linear layers named <c>fc1</c> and <c>fc2</c>.</summary>
@@ -111,9 +124,15 @@ internal sealed class ChannelAttention : Module
     /// <summary>act(attention(y) + residual); y is released.</summary>
     public Tensor Scale(Tensor y, ActivationKind activation, Tensor? residual, string name)
     {
-        var tape = Tape.Current;
         var z = Forward(y);
-        tape.Release(y);
+        Tape.Current.Release(y);
+        return Finish(z, activation, residual, name);
+    }
+
+    /// <summary>act(z + residual); z is released where that is something else.</summary>
+    public static Tensor Finish(Tensor z, ActivationKind activation, Tensor? residual, string name)
+    {
+        var tape = Tape.Current;
         if (residual != null) z = Step(z, z.Add(residual, name));
         return activation == ActivationKind.Identity ? z : Step(z, z.Activation(activation, name));
 

@@ -105,7 +105,7 @@ internal static class Branches
     public static string? Refusal(ConvSite site)
     {
         if (site.Conv is not { } conv) return "it is in a training form already; merge that first.";
-        return conv.Bias == null && site.Norm == null
+        return conv.Bias == null && site.Norm is not (BatchNorm2d or AbsorbedNorm)
             ? "it has neither a bias nor a batch norm behind it, so the merged layer could not hold the shifts of the branches' norms. Give the convolution a bias."
             : null;
     }
@@ -164,6 +164,32 @@ internal static class Branches
             DilationH = small.H == 1 ? 1 : options.DilationH,
             DilationW = small.W == 1 ? 1 : options.DilationW,
         };
+    }
+
+    /// <summary>
+    /// The average over square windows, zeros around the map counted. Where the padding is more than half a window, or not the same on every side, which a pool does not
+    /// have, the zeros are laid around the map before.
+    /// </summary>
+    public static Tensor Average(Tensor x, int size, Conv2dOptions options, string name)
+    {
+        var (p, o) = (options.PadTop, options);
+        if ((p, p, p) == (o.PadBottom, o.PadLeft, o.PadRight) && p >= 0 && 2 * p <= size) return x.AvgPool2d(size, o.StrideH, p, name: name);
+        var padded = Surround(x, null, o, name);
+        var y = padded.AvgPool2d(size, o.StrideH, 0, name: name);
+        Tape.Current.Release(padded);
+        return y;
+    }
+
+    /// <summary>The map with the padding of a convolution around it: v in every channel, or 0. A depthwise 1×1 convolution with ones, that is.</summary>
+    /// <param name="x">[n, h, w, c], v taken off.</param>
+    /// <param name="v">[c], or null for 0.</param>
+    /// <param name="options">The padding; negative crops.</param>
+    /// <param name="name">Name of the operation.</param>
+    public static Tensor Surround(Tensor x, Tensor? v, Conv2dOptions options, string name)
+    {
+        int c = x.Shape[3];
+        var only = new Conv2dOptions(c) { PadTop = options.PadTop, PadBottom = options.PadBottom, PadLeft = options.PadLeft, PadRight = options.PadRight };
+        return x.Conv2d(Tape.Current.Constant(x.Device, new Shape(1, 1, 1, c), 1), v, only, name: name);
     }
 
     /// <summary>The kernel of a convolution, or of the training form of one, in evaluation.</summary>

@@ -5,7 +5,7 @@ internal static class ConvSites
 {
     /// <summary>Every convolution, and every training form of one, in the model's order. What is inside a training form is that form's business.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="input">Shape of its input; null when nobody asks for the batch norm behind a convolution.</param>
+    /// <param name="input">Shape of its input; null when nobody asks for the norm behind a convolution.</param>
     public static IReadOnlyList<ConvSite> Of(Module model, Shape? input)
     {
         List<ConvSite> sites = [];
@@ -27,7 +27,7 @@ internal static class ConvSites
     }
 
     /// <summary>
-    /// For each place the batch norm that alone reads its result, and the size of that. What reads what is not in the modules but in what they compute, so one forward pass is
+    /// For each place the norm that alone reads its result, and the size of that. What reads what is not in the modules but in what they compute, so one forward pass is
     /// recorded without being computed. The result of a training form is that of the last operation inside it.
     /// </summary>
     private static (Dictionary<string, (string Name, bool EndsBranch)> Norms, Dictionary<string, (int H, int W)> Sizes) LookAt(Module model, Shape input, List<ConvSite> sites)
@@ -46,8 +46,8 @@ internal static class ConvSites
             var last = tape.Nodes.LastOrDefault(n => n.Name == site.Name || (site.Conv == null && n.Name.StartsWith(inside, StringComparison.Ordinal)));
             if (last == null) continue;
             if (last.Output.Shape.Rank == 4) sizes[site.Name] = (last.Output.Shape[1], last.Output.Shape[2]);
-            if (readers[last.Output].ToArray() is [BatchNorm2dOp norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d)
-                found[site.Name] = (norm.Name, norm.ResidualInput != null || readers[norm.Output].ToArray() is [AddOp]);
+            if (readers[last.Output].ToArray() is [(BatchNorm2dOp or LayerNormOp) and var norm] && modules.GetValueOrDefault(norm.Name) is BatchNorm2d or LayerNorm)
+                found[site.Name] = (norm.Name, norm is BatchNorm2dOp { ResidualInput: not null } || readers[norm.Output].ToArray() is [AddOp]);
         }
         return (found, sizes);
     }

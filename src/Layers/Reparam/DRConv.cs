@@ -32,6 +32,12 @@ public sealed record DRConvOptions
 
     /// <summary>1×1 layers of one part of the model (a branch of a ShuffleNetV2 unit) share the mask of the first, taken at the pixels that a stride leaves.</summary>
     public bool SharedMask { get; init; }
+
+    /// <summary>
+    /// The kernels' gradients too are those of a softmax in the place of the choice (<c>use_alpha</c> of the authors' code): a region's kernel learns from every pixel, by the
+    /// pixel's share in it, and not from its own pixels only. m times the work.
+    /// </summary>
+    public bool UseAlpha { get; init; }
 }
 
 /// <summary>
@@ -81,6 +87,7 @@ public sealed class DRConvMethod : IReparameterization
         ["experts"] = Settings.Experts,
         ["inherit"] = Settings.Inherit,
         ["sharedMask"] = Settings.SharedMask,
+        ["useAlpha"] = Settings.UseAlpha,
     };
 
     /// <summary>Makes the method from what <see cref="Options"/> gave.</summary>
@@ -91,6 +98,7 @@ public sealed class DRConvMethod : IReparameterization
         Experts = options.Get("experts", 8),
         Inherit = options.Get("inherit", true),
         SharedMask = options.Get("sharedMask", false),
+        UseAlpha = options.Get("useAlpha", false),
     });
 
     /// <inheritdoc/>

@@ -47,7 +47,7 @@ internal sealed class DRConv2d : Module, IUnmergeable
         var mask = guide.ArgMax(Name);
         bool pool = _options.Generator == DRConvGenerator.PoolGenerator;
         var kernels = pool ? PooledKernels(x) : MixedKernels(x);
-        var y = x.RegionConv2d(guide, mask, kernels, Optional("bias"), _size, _conv, regionsOutside: !pool, Name);
+        var y = x.RegionConv2d(guide, mask, kernels, Optional("bias"), _size, _conv, regionsOutside: !pool, softKernels: _options.UseAlpha, Name);
         tape.Release(kernels);
         tape.Release(mask);
         if (_maskOf == null) tape.Release(guide);

@@ -95,16 +95,16 @@ internal sealed class DbbBlock : BranchBlock
         Add("dbb_origin", new ConvNormBranch(main, norm));
         if (depthwise)
         {
-            Add("dbb_avg", new AverageBranch(k.H, o.StrideH, Last()));
+            Add("dbb_avg", new AverageBranch(k.H, o, Last()));
         }
         else
         {
-            Add("dbb_avg", new PointwiseAverageBranch(Branches.Conv(init, cin, cout, (1, 1), pointwise), Branches.Norm(site, init, cout), k.H, o.StrideH, Last()));
+            Add("dbb_avg", new PointwiseAverageBranch(Branches.Conv(init, cin, cout, (1, 1), pointwise), Branches.Norm(site, init, cout), k.H, o, Last()));
             Add("dbb_1x1", new ConvNormBranch(Branches.Conv(init, cin, cout, (1, 1), Branches.Aligned(o, k, (1, 1))), Last()));
         }
         int inner = cin * (options.InternalRatio > 0 ? options.InternalRatio : depthwise ? 2 : 1);
         Module first = inner == cin ? new IdentityConv2d(init.Device, cin, o.Groups) : Branches.Conv(init, cin, inner, (1, 1), pointwise);
-        Add("dbb_1x1_kxk", new PointwiseConvBranch(first, Branches.Norm(site, init, inner), Branches.Conv(init, inner, cout, k, o), Last()));
+        Add("dbb_1x1_kxk", new PointwiseConvBranch(first, Branches.Norm(site, init, inner), Branches.Conv(init, inner, cout, k, o), Last(), o));
 
         if (!options.SingleInit) return;
         foreach (var last in others) init.Device.Kernels.Fill(last.Weight.Data, 0);

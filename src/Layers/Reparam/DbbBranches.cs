@@ -5,13 +5,17 @@ namespace RefConv.Layers;
 /// <summary>1×1, norm, k×k, norm: <c>idconv1</c> or <c>conv1</c>, <c>bn1.bn</c>, <c>conv2</c>, <c>bn2</c>, with the map between them padded as <see cref="PaddedNorm"/> says.</summary>
 internal sealed class PointwiseConvBranch : Branch
 {
+    private readonly Conv2dOptions _options;
+
     /// <summary>Makes the branch.</summary>
     /// <param name="first">1×1, stride 1, without bias: an <see cref="IdentityConv2d"/> or a convolution.</param>
     /// <param name="firstNorm">Its norm.</param>
-    /// <param name="second">k×k with the block's stride and (zero) padding, without bias.</param>
+    /// <param name="second">k×k, without bias: a convolution, or one that may grow and then reads the padded map, so its own padding is none.</param>
     /// <param name="secondNorm">Its norm.</param>
-    public PointwiseConvBranch(Module first, BatchNorm2d firstNorm, Conv2d second, BatchNorm2d secondNorm)
+    /// <param name="options">The block's stride and padding.</param>
+    public PointwiseConvBranch(Module first, BatchNorm2d firstNorm, Module second, BatchNorm2d secondNorm, Conv2dOptions options)
     {
+        _options = options;
         Add(first is IdentityConv2d ? "idconv1" : "conv1", first);
         Add("bn1", new PaddedNorm(firstNorm));
         Add("conv2", second);
@@ -26,32 +30,44 @@ internal sealed class PointwiseConvBranch : Branch
         var a = ((IConvolution)First).Forward(x, moments: border.Norm.Training);
         var map = border.Forward(a);
         tape.Release(a);
-        var y = border.ThenConv((Conv2d)Child("conv2"), map, isNormalised: LastNorm.Training);
+        var y = Second is BranchBlock block ? ThenBlock(block, border, map) : border.ThenConv(Second, _options, map, isNormalised: LastNorm.Training);
         tape.Release(map);
         return y;
     }
 
     public override Kernel ToKernel() => KernelAlgebra.Then(
         KernelAlgebra.Fold(Branches.KernelOf(First), ((PaddedNorm)Child("bn1")).Norm),
-        KernelAlgebra.Fold(Kernel.Of((Conv2d)Child("conv2")), (BatchNorm2d)LastNorm), borderIsBias: true);
+        KernelAlgebra.Fold(Branches.KernelOf(Second), (BatchNorm2d)LastNorm), borderIsBias: true);
 
     private Module First => Children.First().Value;
+
+    private Module Second => Child("conv2");
+
+    /// <summary>Norms inside a block see the map as it is, so here it is padded in memory.</summary>
+    private Tensor ThenBlock(BranchBlock block, PaddedNorm border, Tensor map)
+    {
+        var padded = border.Surround(map, _options);
+        var y = block.Forward(padded);
+        Tape.Current.Release(padded);
+        return y;
+    }
 }
 
 /// <summary>1×1, norm, average over windows, norm: <c>conv</c>, <c>bn.bn</c>, <c>avgbn</c>, with the map between them padded as <see cref="PaddedNorm"/> says.</summary>
 internal sealed class PointwiseAverageBranch : Branch
 {
-    private readonly int _size, _stride;
+    private readonly int _size;
+    private readonly Conv2dOptions _options;
 
     /// <summary>Makes the branch.</summary>
     /// <param name="conv">1×1, stride 1, without bias.</param>
     /// <param name="norm">Its norm.</param>
     /// <param name="size">Rows and columns of the window: odd.</param>
-    /// <param name="stride">The block's stride.</param>
+    /// <param name="options">The block's stride, one for both axes, and padding.</param>
     /// <param name="averageNorm">The norm behind the pool.</param>
-    public PointwiseAverageBranch(Conv2d conv, BatchNorm2d norm, int size, int stride, BatchNorm2d averageNorm)
+    public PointwiseAverageBranch(Conv2d conv, BatchNorm2d norm, int size, Conv2dOptions options, BatchNorm2d averageNorm)
     {
-        (_size, _stride) = (size, stride);
+        (_size, _options) = (size, options);
         Add("conv", conv);
         Add("bn", new PaddedNorm(norm));
         Add("avgbn", averageNorm);
@@ -65,7 +81,7 @@ internal sealed class PointwiseAverageBranch : Branch
         var a = ((Conv2d)Child("conv")).Forward(x, moments: border.Norm.Training);
         var map = border.Forward(a);
         tape.Release(a);
-        var pooled = map.AvgPool2d(_size, _stride, _size / 2, name: Name);
+        var pooled = Branches.Average(map, _size, _options, Name);
         tape.Release(map);
         return pooled;
     }
@@ -91,17 +107,18 @@ internal sealed class PointwiseAverageBranch : Branch
 /// <summary>Average over windows, norm: <c>avgbn</c>. The depthwise form, in which a 1×1 convolution would be a factor a channel, which the norm has.</summary>
 internal sealed class AverageBranch : Branch
 {
-    private readonly int _size, _stride;
+    private readonly int _size;
+    private readonly Conv2dOptions _options;
 
-    public AverageBranch(int size, int stride, BatchNorm2d averageNorm)
+    public AverageBranch(int size, Conv2dOptions options, BatchNorm2d averageNorm)
     {
-        (_size, _stride) = (size, stride);
+        (_size, _options) = (size, options);
         Add("avgbn", averageNorm);
     }
 
     public override Module LastNorm => Child("avgbn");
 
-    public override Tensor BeforeNorm(Tensor x) => x.AvgPool2d(_size, _stride, _size / 2, name: Name);
+    public override Tensor BeforeNorm(Tensor x) => Branches.Average(x, _size, _options, Name);
 
     public override Kernel ToKernel()
     {

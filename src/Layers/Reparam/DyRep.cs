@@ -190,10 +190,11 @@ public sealed class DyRepMethod : IReparameterization, IEvolving
         }
         var block = new DyRepBlock(conv, branches.Split(','), init);
         conv.Dispose();
-        if (block.Nested is DyRepConv2d inner)
+        foreach (string inside in block.Inner.ToArray())
         {
-            var built = Build($"{path}.dbb_kxk.conv", inner, init);
-            if (built != inner) block.Replace("dbb_kxk.conv", built).Dispose();
+            var inner = (DyRepConv2d)block.Find(inside);
+            var built = Build($"{path}.{inside}", inner, init);
+            if (built != inner) block.Replace(inside, built).Dispose();
         }
         return block;
     }

@@ -6,7 +6,7 @@ namespace RefConv.Layers;
 /// </summary>
 internal sealed class DyRepBlock : BranchBlock
 {
-    private const string Prefix = "dbb_", Main = "kxk";
+    private const string Prefix = "dbb_", Main = "kxk", Second = "1x1_kxk", Average = "1x1_avg";
     private const double NewGamma = 0.01; // of a new branch's last norm: it starts as a whisper
 
     private readonly int _groups;
@@ -29,21 +29,22 @@ internal sealed class DyRepBlock : BranchBlock
                 "1x1" => new ConvNormBranch(New((1, 1)), Last()),
                 "1xk" => new ConvNormBranch(New((1, k.W)), Last()),
                 "kx1" => new ConvNormBranch(New((k.H, 1)), Last()),
-                "1x1_kxk" => new PointwiseConvBranch(First(), new BatchNorm2d(init, cin), Normal(new Conv2d(init.Device, cin, cout, k, o, bias: false)), Last()),
-                "1x1_avg" => o.Groups == cout ? new AverageBranch(k.H, o.StrideH, Last())
-                    : new PointwiseAverageBranch(Normal(new Conv2d(init.Device, cin, cout, (1, 1), pointwise, bias: false)), new BatchNorm2d(init, cout), k.H, o.StrideH, Last()),
+                Second => new PointwiseConvBranch(First(), new BatchNorm2d(init, cin), Grows(bias: false), Last(), o),
+                Average => o.Groups == cout ? new AverageBranch(k.H, o, Last())
+                    : new PointwiseAverageBranch(Normal(new Conv2d(init.Device, cin, cout, (1, 1), pointwise, bias: false)), new BatchNorm2d(init, cout), k.H, o, Last()),
                 "id" => Last(),
-                _ => new ConvNormBranch(MainConv(), new BatchNorm2d(init, cout)),
+                _ => new ConvNormBranch(Grows(bias: true), new BatchNorm2d(init, cout)),
             };
             Add(Prefix + branch, part);
         }
 
         Conv2d New((int H, int W) size) => Normal(new Conv2d(init.Device, cin, cout, size, Layers.Branches.Aligned(o, k, size), bias: false));
 
-        DyRepConv2d MainConv()
+        // The main convolution, to be set by Absorb; or the one behind a 1×1, whose map comes padded.
+        DyRepConv2d Grows(bool bias)
         {
-            using var zeros = new Conv2d(init.Device, cin, cout, k, o, bias: true);
-            return new DyRepConv2d(zeros, Depth + 1);
+            using var plain = new Conv2d(init.Device, cin, cout, k, bias ? o : o with { PadTop = 0, PadBottom = 0, PadLeft = 0, PadRight = 0 }, bias);
+            return new DyRepConv2d(bias ? plain : Normal(plain), Depth + 1);
         }
 
         Conv2d First() => Normal(new Conv2d(init.Device, cin, cin, (1, 1), pointwise, bias: false));
@@ -68,6 +69,9 @@ internal sealed class DyRepBlock : BranchBlock
     /// <summary>How many blocks it is inside of.</summary>
     internal int Depth { get; }
 
+    /// <summary>Paths of the convolutions inside it that may grow, or have grown: that of the k×k branch, and the one behind a 1×1.</summary>
+    internal IEnumerable<string> Inner => Branches.Where(b => b is Main or Second).Select(b => b == Main ? $"{Prefix}{Main}.conv" : $"{Prefix}{Second}.conv2");
+
     /// <summary>The convolution of the k×k branch, or the block that it has grown into.</summary>
     internal Module Nested => Find($"{Prefix}{Main}.conv");
 
@@ -77,13 +81,15 @@ internal sealed class DyRepBlock : BranchBlock
     internal static List<string> All(DyRepConv2d conv)
     {
         var (o, k) = (conv.Options, conv.KernelSize.H);
-        bool same = o is { DilationH: 1, DilationW: 1 } && o.StrideH == o.StrideW && (o.PadTop, o.PadBottom, o.PadLeft, o.PadRight) == (k / 2, k / 2, k / 2, k / 2);
-        // A pool has one stride, no dilation, and its padding follows from its size; the others are aligned for that padding.
-        if (!same) return ["1x1_kxk", Main];
-        List<string> all = ["1x1", "1x1_kxk"];
-        if (o.Groups < conv.OutChannels || conv.InChannels == conv.OutChannels) all.Add("1x1_avg");
-        all.AddRange([Main, "1xk", "kx1"]);
-        if (conv.InChannels == conv.OutChannels && o.StrideH == 1) all.Add("id");
+        bool undilated = o is { DilationH: 1, DilationW: 1 };
+        bool same = undilated && (o.PadTop, o.PadBottom, o.PadLeft, o.PadRight) == (k / 2, k / 2, k / 2, k / 2); // what the smaller kernels are aligned for
+        List<string> all = same ? ["1x1", Second] : [Second];
+        // A pool has one stride, and no dilation.
+        if (undilated && o.StrideH == o.StrideW && (o.Groups < conv.OutChannels || conv.InChannels == conv.OutChannels)) all.Add(Average);
+        all.Add(Main);
+        if (!same) return all;
+        all.AddRange(["1xk", "kx1"]);
+        if (conv.InChannels == conv.OutChannels && o is { StrideH: 1, StrideW: 1 }) all.Add("id");
         return all;
     }
 

@@ -39,8 +39,10 @@ internal sealed class DyRepConv2d : Module, IReparameterized, IConvolution
 
     internal Parameter Weight => Parameter("weight");
 
+    internal Parameter? Bias => Optional("bias");
+
     /// <summary>It has a bias that the plain convolution has not: a block was here.</summary>
-    internal bool HasExtraBias => !HasBias && Optional("bias") != null;
+    internal bool HasExtraBias => !HasBias && Bias != null;
 
     /// <summary>Gives it a bias of 0, to be loaded.</summary>
     internal void AddBias() => Add("bias", new Parameter(Weight.Device, ParameterLayout.Plain(new Shape(OutChannels))));
@@ -56,13 +58,13 @@ internal sealed class DyRepConv2d : Module, IReparameterized, IConvolution
     public override Tensor Forward(Tensor x) => Forward(x, moments: false);
 
     /// <inheritdoc/>
-    public Tensor Forward(Tensor x, bool moments) => x.Conv2d(Weight, Optional("bias"), Options, moments, Name);
+    public Tensor Forward(Tensor x, bool moments) => x.Conv2d(Weight, Bias, Options, moments, Name);
 
     /// <inheritdoc/>
-    public Conv2d Merge() => ToKernel().ToConv2d(Weight.Device, Options, Optional("bias") != null);
+    public Conv2d Merge() => ToKernel().ToConv2d(Weight.Device, Options, Bias != null);
 
     internal Kernel ToKernel() => new(OutChannels, InChannels / Options.Groups, KernelSize.H, KernelSize.W, Options.Groups, Weight.ToTorchDouble(),
-        Optional("bias")?.ToTorchDouble() ?? new double[OutChannels]);
+        Bias?.ToTorchDouble() ?? new double[OutChannels]);
 
     internal void Load(Kernel kernel)
     {

@@ -11,7 +11,7 @@ public enum ReparameterizationPlace
     /// <summary>A convolution together with the batch norm behind it, if there is one: the form has norms of its own.</summary>
     ConvolutionAndNorm,
 
-    /// <summary>A batch norm; where a convolution has none behind it, the convolution, should the method accept that.</summary>
+    /// <summary>A norm; where a convolution has none behind it, the convolution, should the method accept that.</summary>
     Norm,
 }
 
@@ -68,11 +68,11 @@ public interface IReparameterized
     Conv2d Merge();
 }
 
-/// <summary>The training form of a batch norm.</summary>
+/// <summary>The training form of a norm.</summary>
 public interface IReparameterizedNorm
 {
     /// <summary>
-    /// What computes the same in evaluation mode: the plain batch norm, or, where the method leaves something (see <see cref="IReparameterization.Remainder"/>),
+    /// What computes the same in evaluation mode: the plain norm, or, where the method leaves something (see <see cref="IReparameterization.Remainder"/>),
     /// that norm with what is left. This module is not changed.
     /// </summary>
     Module Merge();
@@ -90,10 +90,13 @@ public interface IUnmergeable
 /// <param name="Layer">What is there: a <see cref="Conv2d"/>, or the training form of one.</param>
 public sealed record ConvSite(string Name, Module Layer)
 {
-    /// <summary>Path of the batch norm that reads the convolution, and nothing else does; null where there is none, or none was looked for.</summary>
+    /// <summary>Path of the norm that reads the convolution, and nothing else does; null where there is none, or none was looked for.</summary>
     public string? NormName { get; init; }
 
-    /// <summary>What is there: a <see cref="BatchNorm2d"/>, or the <see cref="AbsorbedNorm"/> that another method left; null where there is none.</summary>
+    /// <summary>
+    /// What is there: a <see cref="BatchNorm2d"/>, the <see cref="AbsorbedNorm"/> that another method left, or a <see cref="LayerNorm"/>, which no kernel can take up;
+    /// null where there is none.
+    /// </summary>
     public Module? Norm { get; init; }
 
     /// <summary>The norm is the last layer of a residual branch: what is added to the skip connection.</summary>

@@ -163,19 +163,24 @@ public static class KernelAlgebra
 
     /// <summary>
     /// T3. A 1×1 convolution, then a k×k one, inside each group q: W[o,i] = Σ_p W₂[o,p]·W₁[qP/g + p, i] and b[o] = b₂[o] + Σ_p Σ_{u,v} W₂[o,p,u,v]·b₁[qP/g + p].
-    /// The merged layer pads its input with 0, so the map in the middle must have been padded with b₁ (see <paramref name="borderIsBias"/>).
+    /// The merged layer pads its input with 0, so the map in the middle must have been padded with b₁ (see <paramref name="borderIsBias"/>). Of a first kernel larger than 1×1
+    /// (stride 1, no dilation) the two together have h₁ + h₂ − 1 rows, taps u + a: W[o,i,u+a] = Σ_p Σ W₂[o,p,u]·W₁[qP/g + p, i, a].
     /// </summary>
-    /// <param name="first">1×1.</param>
+    /// <param name="first">What is computed first.</param>
     /// <param name="second">k×k.</param>
-    /// <param name="borderIsBias">The map in the middle is padded with the first bias, or not padded at all.</param>
+    /// <param name="borderIsBias">
+    /// The map in the middle is padded with what the first one makes of zeros, or not padded at all. Behind a 1×1 that is its bias; behind a larger kernel it takes an input that
+    /// was padded for both.
+    /// </param>
     /// <exception cref="ArgumentException">Shapes do not follow one another; or the border would be wrong.</exception>
     public static Kernel Then(Kernel first, Kernel second, bool borderIsBias)
     {
-        if (first.Area != 1) throw new ArgumentException($"The first kernel must be 1×1, it is {first}. Of k×k and then 1×1 use ThenPointwise.");
         CheckChain(first, second);
+        if (!borderIsBias && first.Area > 1)
+            throw new ArgumentException($"The map between the two convolutions is padded with 0, but that is not what {first} makes of zeros around its input: the border of the merged layer would be wrong. Pad the input for both.");
         if (!borderIsBias && first.Bias.Any(b => b != 0))
             throw new ArgumentException("The map between the two convolutions is padded with 0, but 0 is not what the first one makes of its padding (its bias is): the border of the merged layer would be wrong. Pad with the bias.");
-        var result = Kernel.Zero(second.Out, first.GroupIn, second.Height, second.Width, second.Groups);
+        var result = Kernel.Zero(second.Out, first.GroupIn, first.Height + second.Height - 1, first.Width + second.Width - 1, second.Groups);
         for (int o = 0; o < second.Out; o++)
         {
             int middle = o / second.GroupOut * second.GroupIn;
@@ -185,14 +190,21 @@ public static class KernelAlgebra
                 var plane = second.Weight.AsSpan(((o * second.GroupIn) + p) * second.Area, second.Area);
                 foreach (double w in plane) result.Bias[o] += w * first.Bias[middle + p];
                 for (int i = 0; i < first.GroupIn; i++)
-                {
-                    double f = first.Weight[((middle + p) * first.GroupIn) + i];
-                    var target = result.Weight.AsSpan(((o * first.GroupIn) + i) * second.Area, second.Area);
-                    for (int t = 0; t < target.Length; t++) target[t] += f * plane[t];
-                }
+                    for (int a = 0; a < first.Height; a++)
+                        for (int b = 0; b < first.Width; b++) AddTaps(plane, first[middle + p, i, a, b], o, i, a, b);
             }
         }
         return result;
+
+        void AddTaps(ReadOnlySpan<double> plane, double factor, int o, int i, int a, int b)
+        {
+            int run = first.Area == 1 ? plane.Length : second.Width; // neighbours here and there
+            for (int from = 0; from < plane.Length; from += run)
+            {
+                var target = result.Weight.AsSpan((((((o * result.GroupIn) + i) * result.Height) + (from / second.Width) + a) * result.Width) + b, run);
+                for (int t = 0; t < run; t++) target[t] += factor * plane[from + t];
+            }
+        }
     }
 
     /// <summary>A k×k convolution, then a 1×1: W[o,i] = Σ_p W₂[o,p]·W₁[qP/g + p, i], b = b₂ + W₂·b₁. Exact everywhere, whatever the padding of the first.</summary>

@@ -31,7 +31,8 @@ internal static class ModelMerge
                 model.Replace(site.NormName!, absorbed.Restore(null, conv.Weight.Device));
             }
             model.Replace(site.Name, conv).Dispose();
-            parts.Add(new MergedPart(site.NormName == null ? [site.Name] : [site.Name, OutermostNorm(site.NormName)]));
+            // A layer norm takes up nothing, and could make much of a small difference.
+            parts.Add(new MergedPart(site.NormName == null || site.Norm is LayerNorm ? [site.Name] : [site.Name, OutermostNorm(site.NormName)]));
         }
         foreach (string name in norms)
         {

@@ -29,18 +29,25 @@ internal sealed class PaddedNorm : Module
     }
 
     /// <summary>conv(padded map)</summary>
-    /// <param name="conv">With zero padding.</param>
+    /// <param name="conv">A convolution, or one that may grow.</param>
+    /// <param name="options">Its stride and padding.</param>
     /// <param name="map">What <see cref="Forward"/> gave.</param>
     /// <param name="isNormalised">
     /// A norm in training reads the result. It subtracts every constant again, so its input's gradient adds up to 0 a channel, and the kernel gets none
     /// through the constant that the border adds.
     /// </param>
-    public Tensor ThenConv(Conv2d conv, Tensor map, bool isNormalised)
+    public Tensor ThenConv(Module conv, Conv2dOptions options, Tensor map, bool isNormalised)
     {
-        var kernel = isNormalised ? Constant(conv.Weight) : conv.Weight;
-        var full = Border(conv.KernelSize.H, conv.KernelSize.W).Conv2d(kernel, null, new Conv2dOptions(conv.Options.Groups), name: conv.Name);
-        return map.Conv2d(conv.Weight, full.Reshape(new Shape(conv.OutChannels)), conv.Options, moments: isNormalised, conv.Name);
+        var (weight, bias) = conv is DyRepConv2d grows ? (grows.Weight, grows.Bias) : (((Conv2d)conv).Weight, null);
+        var kernel = isNormalised ? Constant(weight) : weight;
+        var full = Border(weight.Shape[0], weight.Shape[1]).Conv2d(kernel, bias, new Conv2dOptions(options.Groups), name: conv.Name);
+        return map.Conv2d(weight, full.Reshape(new Shape(weight.Shape[3])), options, moments: isNormalised, conv.Name);
     }
+
+    /// <summary>The padded map, for what is not linear and so cannot do without.</summary>
+    /// <param name="map">What <see cref="Forward"/> gave.</param>
+    /// <param name="options">The padding.</param>
+    public Tensor Surround(Tensor map, Conv2dOptions options) => Branches.Surround(map, Border(1, 1).Reshape(Norm.Bias.Shape), options, Name);
 
     /// <summary>act(norm(average(padded map)) + sum)</summary>
     /// <param name="norm">The norm behind the pool.</param>

@@ -51,7 +51,7 @@ public sealed class RepVggMethod(RepVggOptions? options = null) : IReparameteriz
         var conv = site.Conv!;
         if (conv.KernelSize == (1, 1)) return "beside a 1×1 convolution a second one adds nothing. Leave it as it is.";
         return Settings.Identity == IdentityBranch.Required && NoIdentity(conv) is { } why
-            ? $"the identity branch was asked for, but {why}. Use {nameof(IdentityBranch.WherePossible)}."
+            ? $"the identity branch was asked for, but {why}. Set identity to {nameof(IdentityBranch.WherePossible)}."
             : null;
     }
 

@@ -43,6 +43,25 @@ public sealed class Sesr : Model
     /// <summary>Channels in the middle of the collapsible blocks that the authors trained it with: fewer in the long chains.</summary>
     public int CollapsibleWidth { get; }
 
+    /// <summary>
+    /// Starts where a trained network is: of one that enlarges as much with all its weights, of one that enlarges otherwise with those of all layers but the last, whose
+    /// size is another. So ×4 is trained from ×2.
+    /// </summary>
+    /// <param name="trained">A plain network of as many blocks and features.</param>
+    /// <exception cref="ArgumentException">It is in a training form, or has other blocks or features.</exception>
+    public void StartFrom(Sesr trained)
+    {
+        if (Forms.Count > 0 || trained.Forms.Count > 0) throw new ArgumentException("A network of SESR starts from a plain one and before it is expanded. Use the merged file of the run.");
+        var state = StateDict.Of(trained).ToDictionary();
+        if (trained.Scale != Scale)
+        {
+            foreach (var (name, entry) in StateDict.Of(this).Where(e => e.Key.StartsWith("last.", StringComparison.Ordinal))) state[name] = entry;
+        }
+        if (!StateDict.Compare(this, state).IsEmpty)
+            throw new ArgumentException($"{Spec.Architecture} with width {Spec.Width} cannot start from {trained.Spec.Architecture} with width {trained.Spec.Width}: only the scale may differ. Choose the model of the same m and width.");
+        StateDict.Load(this, state, strict: true);
+    }
+
     /// <inheritdoc/>
     public override Tensor Forward(Tensor x)
     {

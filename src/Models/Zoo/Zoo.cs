@@ -59,6 +59,7 @@ public static class Zoo
         ["repvgg_b3"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5),
         ["repvgg_b3g2"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 2),
         ["repvgg_b3g4"] = (spec, init) => new RepVgg(spec, init, RepVgg.B, 3, 5, groups: 4),
+        ["repvgg_d2se"] = (spec, init) => new RepVgg(spec, init, RepVgg.D, 2.5, 5, squeeze: true),
     };
 
     private static readonly Dictionary<string, Func<ModelSpec, Initializer, Model>> Enlargers = new()

@@ -26,18 +26,7 @@ public sealed class Conv2dOp : Op
         if (b != null && (b.Shape.Rank != 1 || b.Shape[0] != k)) throw Bad($"the bias must be [{k}], it is {b.Shape}.");
         if (Math.Min(options.StrideH, options.StrideW) < 1) throw Bad($"stride must be at least 1, it is {options.StrideH}×{options.StrideW}.");
         if (Math.Min(options.DilationH, options.DilationW) < 1) throw Bad($"dilation must be at least 1, it is {options.DilationH}×{options.DilationW}.");
-        Geometry = new Conv2dGeometry(x.Shape[0], x.Shape[1], x.Shape[2], c, k, w.Shape[0], w.Shape[1])
-        {
-            StrideH = options.StrideH,
-            StrideW = options.StrideW,
-            PadTop = options.PadTop,
-            PadBottom = options.PadBottom,
-            PadLeft = options.PadLeft,
-            PadRight = options.PadRight,
-            DilationH = options.DilationH,
-            DilationW = options.DilationW,
-            Groups = groups,
-        };
+        Geometry = options.ToGeometry(x.Shape, k, (w.Shape[0], w.Shape[1]));
         if (Geometry.P < 1 || Geometry.Q < 1)
             throw Bad($"the input {x.Shape[1]}×{x.Shape[2]} is smaller than the kernel {w.Shape[0]}×{w.Shape[1]} with dilation {options.DilationH}×{options.DilationW} and padding {options.PadTop}. Add padding or use a larger image.");
     }
@@ -122,4 +111,19 @@ public readonly record struct Conv2dOptions(int Groups)
 
     /// <summary>Distance between kernel columns.</summary>
     public int DilationW { get; init; } = 1;
+
+    /// <summary>The whole shape, with the input and the kernel that these options are for.</summary>
+    internal Conv2dGeometry ToGeometry(Shape input, int outChannels, (int H, int W) kernelSize) =>
+        new(input[0], input[1], input[2], input[3], outChannels, kernelSize.H, kernelSize.W)
+        {
+            StrideH = StrideH,
+            StrideW = StrideW,
+            PadTop = PadTop,
+            PadBottom = PadBottom,
+            PadLeft = PadLeft,
+            PadRight = PadRight,
+            DilationH = DilationH,
+            DilationW = DilationW,
+            Groups = Groups,
+        };
 }

@@ -10,28 +10,19 @@ public sealed class RegionConv2dOp : Op
 {
     private readonly Tensor _x, _guide, _mask, _kernels;
     private readonly Tensor? _b;
+    private readonly bool _softKernels;
 
-    internal RegionConv2dOp(Tensor x, Tensor guide, Tensor mask, Tensor kernels, Tensor? b, (int H, int W) kernelSize, Conv2dOptions options, bool regionsOutside, string? name)
+    internal RegionConv2dOp(Tensor x, Tensor guide, Tensor mask, Tensor kernels, Tensor? b, (int H, int W) kernelSize, Conv2dOptions options, bool regionsOutside, bool softKernels, string? name)
         : base("RegionConv2d", name, b == null ? [x, guide, mask, kernels] : [x, guide, mask, kernels, b])
     {
-        (_x, _guide, _mask, _kernels, _b) = (x, guide, mask, kernels, b);
+        (_x, _guide, _mask, _kernels, _b, _softKernels) = (x, guide, mask, kernels, b, softKernels);
         if (x.Shape.Rank != 4 || guide.Shape.Rank != 4) throw Bad($"input and guide must be [n, h, w, c], they are {x.Shape} and {guide.Shape}.");
         if (options.Groups != 1) throw Bad($"groups={options.Groups} is not possible: a region's kernel reads all channels. Use groups=1.");
         int n = x.Shape[0], c = x.Shape[3], m = guide.Shape[3];
         long each = (long)n * m * kernelSize.H * kernelSize.W * c;
         if (kernels.Shape.Count % each != 0 || kernels.Shape.Count == 0)
             throw Bad($"kernels of {kernels.Shape} do not fit {n} images, {m} regions, {c} channels and {kernelSize.H}×{kernelSize.W} taps.");
-        var conv = new Conv2dGeometry(n, x.Shape[1], x.Shape[2], c, (int)(kernels.Shape.Count / each), kernelSize.H, kernelSize.W)
-        {
-            StrideH = options.StrideH,
-            StrideW = options.StrideW,
-            PadTop = options.PadTop,
-            PadBottom = options.PadBottom,
-            PadLeft = options.PadLeft,
-            PadRight = options.PadRight,
-            DilationH = options.DilationH,
-            DilationW = options.DilationW,
-        };
+        var conv = options.ToGeometry(x.Shape, (int)(kernels.Shape.Count / each), kernelSize);
         Geometry = new RegionConv2dGeometry(conv, m, regionsOutside);
         if (conv.P < 1 || conv.Q < 1) throw Bad($"the input {conv.H}×{conv.W} is smaller than the kernel {conv.R}×{conv.S}. Add padding or use a larger image.");
         if (guide.Shape != new Shape(n, conv.P, conv.Q, m)) throw Bad($"the guide must be of the result's size {conv.P}×{conv.Q}, it is {guide.Shape}.");
@@ -57,7 +48,7 @@ public sealed class RegionConv2dOp : Op
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
-        if (Needs(_kernels)) kernels.RegionConv2dKernelGradient(Geometry, _x.Data, _mask.Data, dy, Gradient(_kernels, out bool accumulate), accumulate);
+        if (Needs(_kernels)) KernelGradient(kernels, dy, Gradient(_kernels, out bool accumulate), accumulate);
         if (Needs(_b))
         {
             var rows = new ReduceGeometry(1, Geometry.MaskLength, Geometry.Conv.K);
@@ -71,6 +62,30 @@ public sealed class RegionConv2dOp : Op
             kernels.SoftmaxChannelsGradient(Geometry.MaskLength, Geometry.Regions, _guide.Data, scores.View, Gradient(_guide, out bool accumulate), accumulate);
         }
         if (Needs(_x)) kernels.RegionConv2dInputGradient(Geometry, dy, _mask.Data, _kernels.Data, Gradient(_x, out bool accumulate), accumulate);
+    }
+
+    private void KernelGradient(IKernels kernels, BufferView dy, BufferView dw, bool accumulate)
+    {
+        if (!_softKernels || Geometry.Regions == 1)
+        {
+            kernels.RegionConv2dKernelGradient(Geometry, _x.Data, _mask.Data, dy, dw, accumulate);
+            return;
+        }
+        // As if every pixel belonged to every region by its share: one region after another has all pixels, with dy times the share.
+        var (device, rows, m) = (_x.Device, Geometry.MaskLength, Geometry.Regions);
+        using var shares = device.Rent(rows * m);
+        using var share = device.Rent(rows);
+        using var everywhere = device.Rent(rows);
+        using var part = device.Rent(dy.Length);
+        kernels.Softmax(new SoftmaxCrossEntropyGeometry(checked((int)rows), m), _guide.Data, shares.View);
+        for (int region = 0; region < m; region++)
+        {
+            kernels.CopyChannels(new ChannelsGeometry(rows, 1, m, region, 1, 0), shares.View, share.View, accumulate: false);
+            kernels.ReduceBroadcast(new ReduceGeometry(rows, Geometry.Conv.K, 1), share.View, part.View, 1, accumulate: false);
+            kernels.Multiply(dy, part.View, part.View, accumulate: false);
+            kernels.Fill(everywhere.View, region);
+            kernels.RegionConv2dKernelGradient(Geometry, _x.Data, everywhere.View, part.View, dw, accumulate || region > 0);
+        }
     }
 }
 

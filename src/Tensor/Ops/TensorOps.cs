@@ -115,11 +115,12 @@ public static class TensorOps
     /// <param name="kernelSize">Rows and columns of a kernel.</param>
     /// <param name="options">Stride, padding, dilation; one group.</param>
     /// <param name="regionsOutside">See <see cref="RegionConv2dGeometry.RegionsOutside"/>.</param>
+    /// <param name="softKernels">Kernels get their gradient through a softmax of the guide too: every region's from all pixels, by their shares, at m times the work.</param>
     /// <param name="name">Module, for messages.</param>
     /// <exception cref="ShapeException">Sizes do not fit, or there are groups.</exception>
     public static Tensor RegionConv2d(this Tensor x, Tensor guide, Tensor mask, Tensor kernels, Tensor? bias, (int H, int W) kernelSize, Conv2dOptions options,
-        bool regionsOutside = false, string? name = null) =>
-        new RegionConv2dOp(x, guide, mask, kernels, bias, kernelSize, options, regionsOutside, name).Run();
+        bool regionsOutside = false, bool softKernels = false, string? name = null) =>
+        new RegionConv2dOp(x, guide, mask, kernels, bias, kernelSize, options, regionsOutside, softKernels, name).Run();
 
     /// <summary>Sum of all elements, shape [1].</summary>
     public static Tensor Sum(this Tensor x) => new ReduceOp("Sum", x, new ReduceGeometry(1, x.Shape.Count, 1), new Shape(1), 1, null).Run();

@@ -12,25 +12,36 @@ def divisible(v):
     return rounded + 8 if rounded < 0.9 * v else rounded
 
 
+class Squeeze(nn.Module):
+    def __init__(self, channels, middle):
+        super().__init__()
+        self.down = nn.Conv2d(channels, middle, 1)
+        self.up = nn.Conv2d(middle, channels, 1)
+
+    def forward(self, x):
+        return x * self.up(self.down(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+
+
 class Block(nn.Module):
-    def __init__(self, cin, cout, stride, groups):
+    def __init__(self, cin, cout, stride, groups, squeeze):
         super().__init__()
         self.rbr_reparam = nn.Conv2d(cin, cout, 3, stride, 1, groups=groups)
         self.nonlinearity = nn.ReLU()
+        self.se = Squeeze(cout, max(1, cout // 16)) if squeeze else nn.Identity()
 
     def forward(self, x):
-        return self.nonlinearity(self.rbr_reparam(x))
+        return self.nonlinearity(self.se(self.rbr_reparam(x)))
 
 
 class RepVGG(nn.Module):
-    def __init__(self, blocks, a, b, groups=1, width=1, classes=1000):
+    def __init__(self, blocks, a, b, groups=1, squeeze=False, width=1, classes=1000):
         super().__init__()
         channels, layer = divisible(min(64, 64 * a) * width), 1
-        self.stage0 = Block(3, channels, 2, 1)
+        self.stage0 = Block(3, channels, 2, 1, squeeze)
         for s, (count, c) in enumerate(zip(blocks, [64 * a, 128 * a, 256 * a, 512 * b])):
             stage = []
             for i in range(count):
-                stage.append(Block(channels, divisible(c * width), 2 if i == 0 else 1, groups if layer in range(2, 27, 2) else 1))
+                stage.append(Block(channels, divisible(c * width), 2 if i == 0 else 1, groups if layer in range(2, 27, 2) else 1, squeeze))
                 channels = divisible(c * width)
                 layer += 1
             setattr(self, f"stage{s + 1}", nn.Sequential(*stage))
@@ -41,13 +52,13 @@ class RepVGG(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
-A, B = (2, 4, 14, 1), (4, 6, 16, 1)
-# blocks, widths a and b, groups
+A, B, D = (2, 4, 14, 1), (4, 6, 16, 1), (8, 14, 24, 1)
+# blocks, widths a and b, groups, squeeze-excitation
 SIZES = {
     "repvgg_a0": (A, 0.75, 2.5), "repvgg_a1": (A, 1, 2.5), "repvgg_a2": (A, 1.5, 2.75),
     "repvgg_b0": (B, 1, 2.5), "repvgg_b1": (B, 2, 4), "repvgg_b1g2": (B, 2, 4, 2), "repvgg_b1g4": (B, 2, 4, 4),
     "repvgg_b2": (B, 2.5, 5), "repvgg_b2g2": (B, 2.5, 5, 2), "repvgg_b2g4": (B, 2.5, 5, 4),
-    "repvgg_b3": (B, 3, 5), "repvgg_b3g2": (B, 3, 5, 2), "repvgg_b3g4": (B, 3, 5, 4),
+    "repvgg_b3": (B, 3, 5), "repvgg_b3g2": (B, 3, 5, 2), "repvgg_b3g4": (B, 3, 5, 4), "repvgg_d2se": (D, 2.5, 5, 1, True),
 }
 WHOLE = {name: partial(RepVGG, *size) for name, size in SIZES.items()}
 MODELS = {

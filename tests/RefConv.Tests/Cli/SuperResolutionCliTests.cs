@@ -32,6 +32,14 @@ public sealed class SuperResolutionCliTests
         Assert.Contains("finished already", text);
         Assert.Contains("Merged: PSNR", text);
 
+        // ×4 from ×2: the model's width comes from the file.
+        string merged = result.GetProperty("merged").GetString()!;
+        string[] four = ["train", "--task", "super-resolution", "--data", pictures.Path, "--model", "sesr_m3_x4", "--set", "width=8", "--epochs", "1", "--batch", "4", "--patch", "8", "--patches", "2", "--threads", "1"];
+        text = Good([.. four, "--from", merged, "--out", runs.File("four")]).Out;
+        Assert.Contains("Starts from sesr_m3_x2, all layers but the last", text);
+        Fails(1, "is in clb form", [.. four, "--from", Path.Combine(run, "last.safetensors")]);
+        Fails(1, "only the scale may differ", [.. four, "--from", merged, "--width", "0.5"]);
+
         string folder = pictures.Path;
         Fails(1, "is a classifier", "train", "--task", "super-resolution", "--data", folder, "--model", "resnet18", "--width", "0.125");
         Fails(1, "Did you mean 'super-resolution'", "train", "--task", "super-resolutoin", "--data", folder);

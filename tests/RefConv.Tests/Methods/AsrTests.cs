@@ -221,6 +221,68 @@ public sealed class AsrTests : MethodTest
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ALayerNormTakesTheFactorsUpLikeABatchNorm(bool both)
+    {
+        foreach (Device device in new Device[] { Cpu, Reference })
+        {
+            using var conv = RandomConv(device, 4, 6, (3, 3), new Conv2dOptions(1, 1, 1, 1), true, 1);
+            using var norm = new LayerNorm(new Initializer(device), 6, 1e-6);
+            norm.Weight.FromTorch(Normal(6, 2));
+            norm.Bias.FromTorch(Normal(6, 3));
+            using var form = Randomised((AsrNorm)new AsrMethod(new AsrOptions { Insertions = 2, Both = both }).Expand(new ConvSite("conv", conv) { Norm = norm, NormName = "norm" }, new Initializer(device, 3)));
+            Assert.Contains("ln.weight", form.NamedParameters().Select(p => p.Name));
+            using var x = Normal(device, new(2, 5, 7, 6), 4);
+            double[] v;
+            using (Tape.Inference()) v = form.Factors().ToDoubleArray();
+            if (!both) AssertClose([.. Run(norm, x).Select((y, i) => y * v[i % 6])], Run(form, x), Tolerance(device), "scaled");
+            using var merged = form.Merge();
+            Assert.IsType(both ? typeof(AttentiveNorm) : typeof(LayerNorm), merged);
+            AssertClose(Run(merged, x), Run(form, x), Tolerance(device), "merged");
+            using var careless = (LayerNorm)norm.Clone();
+            careless.Weight.FromTorch([.. norm.Weight.ToTorchDouble().Zip(v, (w, f) => w * f)]); // γ ⊙ v, but β as it was
+            Assert.True(Difference(Run(form, x), Run(careless, x)) > 0.1);
+            using var dx = Normal(Reference, new(2, 3, 4, 6), 7, requiresGrad: true);
+            using var residual = Normal(Reference, new(2, 3, 4, 6), 8, requiresGrad: true);
+            if (device is CpuDevice) continue;
+            var result = GradCheck.Run([dx, residual, .. form.TrainableParameters()], () => form.Forward(dx, ActivationKind.ReLU, residual), maxElements: 20);
+            Assert.True(result.MaxError < 1e-6, $"{result}");
+            form.ZeroGrad();
+        }
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("refconv")]
+    [InlineData("acb")]
+    public void ANetworkOfLayerNormsIsScaledBehindThemAndMerges(string? under)
+    {
+        using var plain = Net("convnext_tiny");
+        foreach (var (_, part) in plain.NamedModules())
+        {
+            if (part is not LayerNorm norm) continue;
+            norm.Weight.FromTorch(Normal(norm.Weight.Shape[0], 31));
+            norm.Bias.FromTorch(Normal(norm.Weight.Shape[0], 32));
+        }
+        foreach (var (name, p) in plain.NamedParameters().Where(p => p.Name.EndsWith("layer_scale", StringComparison.Ordinal))) p.FromTorch(Normal(p.Data.Length, 33));
+        using var first = under == null ? null : plain.Expand(Reparameterizations.Create(under), seed: 3);
+        using var model = Randomised(Randomise((first ?? plain).Expand(new AsrMethod(), seed: 4)));
+        Assert.Contains("features.1.0.block.2", model.NamedModules().Where(m => m.Module is AsrNorm).Select(m => m.Name));
+        Assert.Contains(model.NamedModules(), m => m.Module is AsrConv2d || under != null); // the strided ones have their norm before them
+        Assert.Contains("acts on its norm already", Assert.Throws<ArgumentException>(() => model.Expand(new AsrMethod(), LayerPolicy.Named("features.1.0.block.0"))).Message);
+        model.Eval();
+        using var x = Normal(Cpu, model.InputShape(2), 5);
+        using (var plan = model.Compile(2)) AssertClose(Run(model, x), plan.Run(x).ToDoubleArray(), 1e-4, "compiled");
+        var (merged, _) = model.Merge();
+        using (merged)
+        {
+            StateDict.Load(plain, StateDict.Of(merged), strict: true);
+            AssertClose(Run(model, x), Run(plain, x), 1e-4, "merged");
+        }
+    }
+
     [Fact]
     public void AChainInAnotherFormTakesItTooAndMerges()
     {
@@ -258,7 +320,7 @@ public sealed class AsrTests : MethodTest
     public void WhatCannotBeIsRefused()
     {
         using var conv = RandomConv(Reference, 2, 2, (3, 3), new Conv2dOptions(1, 1, 1, 1), true, 1);
-        Assert.Contains("no batch norm behind it", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Both = true }).Expand(Site(conv), new Initializer(Reference))).Message);
+        Assert.Contains("no norm behind it", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Both = true }).Expand(Site(conv), new Initializer(Reference))).Message);
         using var form = new AsrMethod().Expand(Site(conv), new Initializer(Reference));
         Assert.Contains("acts on it already", new AsrMethod().Refusal(new ConvSite("conv", form)));
         Assert.Contains("insertions", Assert.Throws<ArgumentException>(() => new AsrMethod(new AsrOptions { Insertions = 0 })).Message);

@@ -158,6 +158,74 @@ public sealed class DRConvTests : MethodTest
     }
 
     [Theory]
+    [InlineData(false, 1)]
+    [InlineData(true, 3)]
+    public void WithAlphaKernelsLearnByTheSharesOfTheSoftVersion(bool regionsOutside, int k)
+    {
+        const int M = 3, In = 2, Out = 5;
+        var options = new Conv2dOptions(1, k / 2, 1, 1);
+        foreach (var device in new Device[] { Reference, Cpu })
+        {
+            using var x = Normal(device, new(2, 4, 3, In), 1);
+            using var w = Normal(device, new(2 * M * k * k * In, Out), 2, requiresGrad: true);
+            using var up = Normal(device, new(2, 4, 3, Out), 3);
+            using var guide = Normal(device, new(2, 4, 3, M), 4, requiresGrad: true);
+            double[][] hard = Gradients(softKernels: false), soft = Gradients(softKernels: true);
+            Assert.Equal(hard[1], soft[1]); // the guide's is the softmax's anyway
+            Assert.True(Difference(soft[0], hard[0]) > 0.1);
+
+            // The soft version: every region's result by its share. It is linear in the kernels, so that its differences are exact.
+            double[] shares = new double[2 * 12 * M], g = guide.ToDoubleArray(), dy = up.ToDoubleArray(), expected = new double[w.Shape.Count];
+            for (int i = 0; i < shares.Length; i++) shares[i] = Math.Exp(g[i]) / Enumerable.Range(i / M * M, M).Sum(j => Math.Exp(g[j]));
+            for (int region = 0; region < M; region++)
+            {
+                using var tape = Tape.Train();
+                using var all = Tensor.Full(device, new(2, 4, 3, 1), region);
+                using var weighted = Tensor.From(device, [.. dy.Select((v, i) => v * shares[(i / Out * M) + region])], up.Shape);
+                tape.Backward(x.RegionConv2d(guide, all, w, null, (k, k), options, regionsOutside), weighted);
+                double[] part = w.GradientToDoubleArray();
+                for (int i = 0; i < expected.Length; i++) expected[i] += part[i];
+                w.ZeroGrad();
+                guide.ZeroGrad();
+            }
+            AssertClose(expected, soft[0], Tolerance(device), $"kernels, on {device}");
+
+            double[][] Gradients(bool softKernels)
+            {
+                using var tape = Tape.Train();
+                tape.Backward(x.RegionConv2d(guide, guide.ArgMax(), w, null, (k, k), options, regionsOutside, softKernels), up);
+                double[][] result = [w.GradientToDoubleArray(), guide.GradientToDoubleArray()];
+                w.ZeroGrad();
+                guide.ZeroGrad();
+                return result;
+            }
+        }
+    }
+
+    [Fact]
+    public void WithAlphaTheLayerComputesTheSameAndEveryRegionLearns()
+    {
+        using var conv = RandomConv(Reference, 3, 4, (1, 1), s_pointwise, false, 1);
+        using var x = Normal(Reference, new(1, 2, 2, 3), 5);
+        double[] hard = Layer(useAlpha: false, out int idle), soft = Layer(useAlpha: true, out int none);
+        Assert.Equal(hard, soft);
+        Assert.True(idle > 0); // eight regions, four pixels
+        Assert.Equal(0, none);
+
+        double[] Layer(bool useAlpha, out int without)
+        {
+            using var layer = Expand(conv, new DRConvOptions { Experts = 2, UseAlpha = useAlpha });
+            using var tape = Tape.Train();
+            var y = layer.Forward(x);
+            double[] values = y.ToDoubleArray();
+            tape.Backward(y.Sum());
+            without = layer.NamedParameters().Single(p => p.Name == "routing_fc.bias").Parameter.GradientToDoubleArray().Chunk(2).Count(region => region.All(g => g == 0));
+            layer.ZeroGrad();
+            return values;
+        }
+    }
+
+    [Theory]
     [InlineData(DRConvGenerator.ExpertRouting)]
     [InlineData(DRConvGenerator.PoolGenerator)]
     public void TheGeneratorsGradientsAgreeWithDifferences(DRConvGenerator generator)
@@ -206,7 +274,7 @@ public sealed class DRConvTests : MethodTest
         using var experts = new DRConvMethod().Expand(Site(conv), new Initializer(Reference, 3));
         Assert.Equal(["conv_guide.weight", "weight", "routing_fc.weight", "routing_fc.bias"], experts.NamedParameters().Select(p => p.Name));
         Assert.Equal(new Shape(Cin * Out * K * K, 8), experts.NamedParameters().First(p => p.Name == "weight").Parameter.TorchShape);
-        var options = new DRConvOptions { Regions = 3, Experts = 5, Generator = DRConvGenerator.PoolGenerator, Inherit = false, SharedMask = true };
+        var options = new DRConvOptions { Regions = 3, Experts = 5, Generator = DRConvGenerator.PoolGenerator, Inherit = false, SharedMask = true, UseAlpha = true };
         Assert.Equal(options, ((DRConvMethod)Reparameterizations.Create("drconv", new DRConvMethod(options).Options)).Settings);
     }
 

@@ -66,7 +66,7 @@ public sealed class DbbTests : MethodTest
         using var open = new Conv2d(Reference, 3, 2, (3, 3), new Conv2dOptions(), bias: false);
         open.Weight.FromTorch(conv.Weight.ToTorchDouble());
         double[] expected = after.Forward(open.Forward(wideMap)).ToDoubleArray();
-        AssertClose(expected, second.Forward(padded.ThenConv(conv, padded.Forward(x), isNormalised: true)).ToDoubleArray(), 1e-10, "conv");
+        AssertClose(expected, second.Forward(padded.ThenConv(conv, conv.Options, padded.Forward(x), isNormalised: true)).ToDoubleArray(), 1e-10, "conv");
         AssertClose(after.RunningMean.ToTorchDouble(), second.RunningMean.ToTorchDouble(), 1e-10, "running mean behind");
         AssertClose(norm.RunningVar.ToTorchDouble(), padded.Norm.RunningVar.ToTorchDouble(), 1e-10, "running variance");
         Assert.Equal(scale.Length, padded.Norm.Channels);

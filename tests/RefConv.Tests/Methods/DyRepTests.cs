@@ -10,21 +10,22 @@ namespace RefConv.Tests.Methods;
 /// <summary>Blocks that grow and are cut during training.</summary>
 public sealed class DyRepTests : MethodTest
 {
-    public static TheoryData<int, int, int, int, int, int> Layers => new()
+    public static TheoryData<int, int, int, int, int, int, int> Layers => new()
     {
-        // cin, cout, k, stride, groups, dilation
-        { 3, 5, 3, 1, 1, 1 }, { 4, 4, 3, 1, 1, 1 }, { 4, 4, 5, 2, 1, 1 }, { 4, 6, 3, 1, 2, 1 }, { 6, 6, 3, 1, 6, 1 }, { 4, 4, 7, 1, 2, 1 }, { 4, 4, 3, 1, 1, 2 }, { 5, 5, 3, 2, 5, 1 },
+        // cin, cout, k, stride, groups, dilation, padding
+        { 3, 5, 3, 1, 1, 1, 1 }, { 4, 4, 3, 1, 1, 1, 1 }, { 4, 4, 5, 2, 1, 1, 2 }, { 4, 6, 3, 1, 2, 1, 1 }, { 6, 6, 3, 1, 6, 1, 1 }, { 4, 4, 7, 1, 2, 1, 3 }, { 4, 4, 3, 1, 1, 2, 2 },
+        { 5, 5, 3, 2, 5, 1, 1 }, { 4, 4, 3, 1, 1, 1, 0 }, { 4, 6, 3, 2, 2, 1, 3 }, { 5, 5, 3, 1, 5, 1, 2 },
     };
 
     [Theory]
     [MemberData(nameof(Layers))]
-    public void GrowingAndCuttingLeaveTheFunctionAsItIs(int cin, int cout, int k, int stride, int groups, int dilation)
+    public void GrowingAndCuttingLeaveTheFunctionAsItIs(int cin, int cout, int k, int stride, int groups, int dilation, int padding)
     {
         foreach (var device in new Device[] { Reference, Cpu })
         foreach (bool bias in new[] { false, true })
         {
-            string what = $"{cin}→{cout} {k}×{k} stride {stride} groups {groups} bias={bias} on {device}";
-            using var model = Pair(device, cin, cout, k, new Conv2dOptions(stride, dilation * (k / 2), dilation, groups), bias);
+            string what = $"{cin}→{cout} {k}×{k} stride {stride} padding {padding} groups {groups} bias={bias} on {device}";
+            using var model = Pair(device, cin, cout, k, new Conv2dOptions(stride, padding, dilation, groups), bias);
             using var x = Normal(device, new(2, 9, 7, cin), 5);
             double[] before = Run(model, x), inner = Run(model.Find("0"), x);
             DyRepEvolution.Grow(model, "0", new Initializer(device, 7), 0, null);
@@ -39,9 +40,21 @@ public sealed class DyRepTests : MethodTest
             DyRepEvolution.Grow(model, "0.dbb_kxk.conv", new Initializer(device, 8), 0, null);
             AssertClose(before, Run(model, x), 10 * Tolerance(device), what + ", nested");
             Assert.IsType<DyRepBlock>(block.Nested);
+
+            // The convolution behind the 1×1 too, whose map comes padded with what the norm before it makes of zeros.
+            before = Run(model, x);
+            DyRepEvolution.Grow(model, "0.dbb_1x1_kxk.conv2", new Initializer(device, 9), 0, null);
+            AssertClose(before, Run(model, x), 10 * Tolerance(device), what + ", nested behind the 1×1");
+            var second = Assert.IsType<DyRepBlock>(block.Find("dbb_1x1_kxk.conv2"));
+            Assert.Equal(dilation == 1 ? ["1x1_kxk", "1x1_avg", "kxk"] : ["1x1_kxk", "kxk"], second.Branches);
             Trained(block);
             before = Run(block, x);
             using (var merged = block.Merge()) AssertClose(before, Run(merged, x), Tolerance(device), what + ", merged");
+
+            // What has grown behind the 1×1 becomes one convolution again, which has a bias now.
+            before = Run(model, x);
+            model.Replace("0.dbb_1x1_kxk.conv2", DyRepConv2d.InPlaceOf(second)).Dispose();
+            AssertClose(before, Run(model, x), 10 * Tolerance(device), what + ", one convolution behind the 1×1");
 
             // Some branches fade, and are cut. (One branch alone has nothing to differ from.)
             if (block.Branches.Count < 3) continue;
@@ -174,7 +187,8 @@ public sealed class DyRepTests : MethodTest
         Assert.Equal(["1x1", "1x1_kxk", "1x1_avg", "kxk", "1xk", "kx1", "id"], Branches(4, 4, 3, 1, 1, 1));
         Assert.Equal(["1x1", "1x1_kxk", "1x1_avg", "kxk", "1xk", "kx1"], Branches(4, 6, 3, 1, 1, 1));
         Assert.Equal(["1x1", "1x1_kxk", "1x1_avg", "kxk", "1xk", "kx1"], Branches(4, 4, 3, 2, 1, 1));
-        Assert.Equal(["1x1_kxk", "kxk"], Branches(4, 4, 3, 1, 0, 1));
+        Assert.Equal(["1x1_kxk", "1x1_avg", "kxk"], Branches(4, 4, 3, 1, 0, 1));
+        Assert.Equal(["1x1_kxk", "1x1_avg", "kxk"], Branches(4, 4, 3, 2, 2, 1));
         Assert.Equal(["1x1_kxk", "kxk"], Branches(4, 4, 3, 1, 2, 2));
         using var conv = RandomConv(Reference, 4, 4, (3, 3), new Conv2dOptions(1, 1, 1, 1), false, 1);
         using var grows = new DyRepConv2d(conv, 0);
@@ -190,14 +204,23 @@ public sealed class DyRepTests : MethodTest
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void Gradients(bool training)
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public void Gradients(bool training, bool nested)
     {
         using var conv = RandomConv(Reference, 3, 3, (3, 3), new Conv2dOptions(1, 1, 1, 1), false, 1);
         using var plain = new DyRepConv2d(conv, 0);
         using var block = new DyRepBlock(plain, DyRepBlock.All(plain), new Initializer(Reference, 3));
         Trained(block);
+        if (nested)
+        {
+            using var parent = new Sequential(block.Find("dbb_1x1_kxk.conv2").Clone());
+            DyRepEvolution.Grow(parent, "0", new Initializer(Reference, 5), 0, null);
+            Trained((DyRepBlock)parent.Find("0"));
+            block.Replace("dbb_1x1_kxk.conv2", parent.Find("0").Clone()).Dispose();
+        }
         foreach (var norm in block.NamedModules().Select(m => m.Module).OfType<BatchNorm2d>()) norm.Momentum = 0;
         if (training) block.Train();
         else block.Eval();
@@ -302,7 +325,10 @@ public sealed class DyRepTests : MethodTest
         using var model = plain.Expand(new DyRepMethod());
         DyRepEvolution.Grow(model, "layer1.0.conv1", new Initializer(Cpu, 7), 0, null);
         DyRepEvolution.Grow(model, "layer1.0.conv1.dbb_kxk.conv", new Initializer(Cpu, 8), 0, null);
-        Assert.DoesNotContain("layer1.0.conv1.dbb_kxk.conv.dbb_kxk.conv", model.NamedModules().Where(m => m.Module is DyRepConv2d { Depth: < 2 }).Select(m => m.Name)); // nested once
+        var canGrow = model.NamedModules().Where(m => m.Module is DyRepConv2d { Depth: < 2 }).Select(m => m.Name).ToArray();
+        Assert.DoesNotContain("layer1.0.conv1.dbb_kxk.conv.dbb_kxk.conv", canGrow); // nested once
+        Assert.Contains("layer1.0.conv1.dbb_1x1_kxk.conv2", canGrow);
+        DyRepEvolution.Grow(model, "layer1.0.conv1.dbb_1x1_kxk.conv2", new Initializer(Cpu, 18), 0, null);
         DyRepEvolution.Grow(model, "layer2.0.conv1", new Initializer(Cpu, 9), 0, null);
         var block = (DyRepBlock)model.Find("layer2.0.conv1");
         Trained(block);
@@ -310,6 +336,10 @@ public sealed class DyRepTests : MethodTest
         Assert.True(DyRepEvolution.Cut(model));
         DyRepEvolution.Grow(model, "layer3.0.conv1", new Initializer(Cpu, 9), 0, null);
         model.Replace("layer3.0.conv1", DyRepConv2d.InPlaceOf((DyRepBlock)model.Find("layer3.0.conv1"))).Dispose();
+        DyRepEvolution.Grow(model, "layer2.1.conv1", new Initializer(Cpu, 10), 0, null);
+        const string Behind = "layer2.1.conv1.dbb_1x1_kxk.conv2";
+        DyRepEvolution.Grow(model, Behind, new Initializer(Cpu, 11), 0, null);
+        model.Replace(Behind, DyRepConv2d.InPlaceOf((DyRepBlock)model.Find(Behind))).Dispose();
         ((DyRepConv2d)model.Find("layer1.0.conv2")).RestoreScore(0.1 + 0.2, 3);
 
         ModelFile.Save(model, folder.File("m.safetensors"));

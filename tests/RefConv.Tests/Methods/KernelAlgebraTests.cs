@@ -158,6 +158,35 @@ public sealed class KernelAlgebraTests : MethodTest
         AssertClose(free.Forward(x).ToDoubleArray(), padded.Forward(first.Forward(x)).ToDoubleArray(), Exact, "no bias");
     }
 
+    [Theory]
+    [InlineData(1, 3, 3)]
+    [InlineData(2, 3, 5)]
+    [InlineData(4, 2, 3)]
+    public void TwoConvsInARowAreALargerOneWhereNothingIsPaddedBetweenThem(int groups, int k, int l)
+    {
+        using var first = RandomConv(Reference, 4, 8, (k, k), new Conv2dOptions(1, 0, 1, groups), true, 1);
+        using var second = RandomConv(Reference, 8, 12, (l, k), new Conv2dOptions(2, 0, 1, groups), true, 3);
+        var merged = KernelAlgebra.Then(Kernel.Of(first), Kernel.Of(second), borderIsBias: true);
+        Assert.Equal((k + l - 1, k + k - 1), (merged.Height, merged.Width));
+        using var one = merged.ToConv2d(Reference, second.Options);
+        using var x = Normal(Reference, new(2, 13, 12, 4), 9);
+        using var tape = Tape.Inference();
+        AssertClose(one.Forward(x).ToDoubleArray(), second.Forward(first.Forward(x)).ToDoubleArray(), Exact, "no padding");
+
+        // "Same" padding with zeros on each: the border is another, with or without a bias.
+        int p = (k + l - 2) / 2;
+        if (k % 2 == 0) return;
+        foreach (bool bias in new[] { true, false })
+        {
+            if (!bias) first.Bias!.FromTorch(new double[8]);
+            using var wide = KernelAlgebra.Then(Kernel.Of(first), Kernel.Of(second), borderIsBias: true).ToConv2d(Reference, new Conv2dOptions(groups) { PadTop = p, PadBottom = p, PadLeft = k - 1, PadRight = k - 1 });
+            using var a = Padded(first, k / 2);
+            using var b = Kernel.Of(second).ToConv2d(Reference, new Conv2dOptions(groups) { PadTop = l / 2, PadBottom = l / 2, PadLeft = k / 2, PadRight = k / 2 });
+            Assert.True(Difference(wide.Forward(x).ToDoubleArray(), b.Forward(a.Forward(x)).ToDoubleArray()) > 0.1);
+            Assert.Contains("Pad the input", Assert.Throws<ArgumentException>(() => KernelAlgebra.Then(Kernel.Of(first), Kernel.Of(second), borderIsBias: false)).Message);
+        }
+    }
+
     [Fact]
     public void ConvThenPointwiseNeedsNoCare()
     {
@@ -170,7 +199,6 @@ public sealed class KernelAlgebraTests : MethodTest
         }
         Kernel three = Kernel.Zero(4, 4, 3, 3, 1), point = Kernel.Zero(4, 4, 1, 1, 1), grouped = Kernel.Zero(4, 2, 1, 1, 2), wide = Kernel.Zero(4, 5, 1, 1, 1);
         Assert.Contains("must be 1×1", Assert.Throws<ArgumentException>(() => KernelAlgebra.ThenPointwise(point, three)).Message);
-        Assert.Contains("must be 1×1", Assert.Throws<ArgumentException>(() => KernelAlgebra.Then(three, point, true)).Message);
         Assert.Contains("do not follow", Assert.Throws<ArgumentException>(() => KernelAlgebra.ThenPointwise(three, grouped)).Message);
         Assert.Contains("do not follow", Assert.Throws<ArgumentException>(() => KernelAlgebra.Then(wide, Kernel.Zero(4, 5, 3, 3, 1), true)).Message);
     }

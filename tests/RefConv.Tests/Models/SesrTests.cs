@@ -80,6 +80,30 @@ public sealed class SesrTests : DeviceTest
     }
 
     [Fact]
+    public void FourTimesStartsFromTwiceWithAllLayersButTheLast()
+    {
+        using var twice = (Sesr)Zoo.Create(new ModelSpec("sesr_m3_x2") { Width = 0.5 }, new Initializer(Cpu, 1));
+        using var four = (Sesr)Zoo.Create(new ModelSpec("sesr_m3_x4") { Width = 0.5 }, new Initializer(Cpu, 2));
+        var fresh = four.NamedParameters().ToDictionary(p => p.Name, p => p.Parameter.ToArray());
+        four.StartFrom(twice);
+        var trained = twice.NamedParameters().ToDictionary(p => p.Name, p => p.Parameter.ToArray());
+        foreach (var (name, parameter) in four.NamedParameters())
+            Assert.Equal(name == "last.weight" ? fresh[name] : trained[name], parameter.ToArray());
+        Assert.NotEqual(fresh["first.weight"], trained["first.weight"]);
+
+        using var same = (Sesr)Zoo.Create(new ModelSpec("sesr_m3_x2") { Width = 0.5 }, new Initializer(Cpu, 3));
+        same.StartFrom(twice);
+        Assert.All(same.NamedParameters(), p => Assert.Equal(trained[p.Name], p.Parameter.ToArray()));
+
+        using var wide = (Sesr)Zoo.Create(new ModelSpec("sesr_m3_x4"), new Initializer(Cpu, 4));
+        using var longer = (Sesr)Zoo.Create(new ModelSpec("sesr_m5_x4") { Width = 0.5 }, new Initializer(Cpu, 4));
+        Assert.Contains("only the scale may differ", Assert.Throws<ArgumentException>(() => wide.StartFrom(twice)).Message);
+        Assert.Contains("only the scale may differ", Assert.Throws<ArgumentException>(() => longer.StartFrom(twice)).Message);
+        using var expanded = twice.Expand(new ClbMethod(new ClbOptions { Width = 8 }));
+        Assert.Contains("merged", Assert.Throws<ArgumentException>(() => four.StartFrom((Sesr)expanded)).Message);
+    }
+
+    [Fact]
     public void InCollapsibleFormItStartsThereSavesAndMerges()
     {
         using var folder = new TemporaryFolder();
