@@ -81,6 +81,15 @@ internal interface IGpuInspector
     /// <summary>Waits until everything asked for is done.</summary>
     void Synchronize();
 
+    /// <summary>Launches and copies that wait for a kernel to be compiled.</summary>
+    int Waiting { get; }
+
+    /// <summary>Kernels that were asked for so far, as <see cref="GpuRuntime.Kernels"/> names them.</summary>
+    IReadOnlyCollection<string> Asked { get; }
+
+    /// <summary>Runs a kernel that is none of the engine's.</summary>
+    void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct;
+
     /// <summary>The time from the beginning to the end of what the work asks the device to do: by the device's events on CUDA, by the host's clock elsewhere.</summary>
     /// <param name="before">Asked of the device first, not timed: it keeps the device busy while the host asks for what is timed, and clears its caches.</param>
     /// <param name="work">What is timed. It must not wait for the device.</param>
@@ -89,3 +98,16 @@ internal interface IGpuInspector
 
 /// <summary>One kernel compiled to PTX without a device, and what it promises; for tests.</summary>
 internal sealed record PtxListing(string Kernel, string Ptx, int Group, int MinGroups, bool Hot, bool Wide, IReadOnlyList<string> Uses);
+
+/// <summary>Compiles kernels to PTX without a device; for tests and measurements.</summary>
+internal interface IPtxCompiler
+{
+    /// <summary>Kernels compiled, and kernels found on disk.</summary>
+    (int Compiled, int Found) Counts { get; }
+
+    /// <summary>The PTX of a kernel, as <see cref="GpuRuntime.Kernels"/> names it.</summary>
+    string Compile(string kernel);
+
+    /// <summary>The name under which a driver is asked for a kernel.</summary>
+    string EntryOf(string kernel);
+}

@@ -13,6 +13,8 @@ internal static class GpuRuntime
 
     public static PtxListing CompileToPtx(string kernel) => throw new DeviceUnavailableException(Reason);
 
+    public static IPtxCompiler NewCompiler(string instructionSet, int most, PtxCache? cache) => throw new DeviceUnavailableException(Reason);
+
     public static IGpuInspector Inspect(Device device) => throw new DeviceUnavailableException(Reason);
 
     public static Device Open(GpuDeviceInfo device, GpuPrecision precision) => throw new DeviceUnavailableException($"The device '{device.Name}' cannot be used: {Reason}");
