@@ -101,6 +101,7 @@ internal static class Parts
 internal sealed class Results
 {
     private readonly JsonArray _rows = [];
+    private readonly JsonArray _kernels = [];
     private readonly List<string> _notes = [];
 
     public Results(string? torch)
@@ -112,6 +113,9 @@ internal sealed class Results
     }
 
     public JsonObject Environment { get; } = [];
+
+    /// <summary>What a kernel needs of a multiprocessor.</summary>
+    public void Kernel(string name, int registers, int localBytes) => _kernels.Add(new JsonObject { ["name"] = name, ["registers"] = registers, ["localBytes"] = localBytes });
 
     public bool Failed { get; set; }
 
@@ -145,6 +149,7 @@ internal sealed class Results
         }
         var all = JsonNode.Parse(text)!;
         foreach (var row in all["rows"]!.AsArray()) _rows.Add(row!.DeepClone());
+        foreach (var kernel in all["kernels"]?.AsArray() ?? []) _kernels.Add(kernel!.DeepClone());
         foreach (var note in all["notes"]!.AsArray()) _notes.Add((string)note!);
     }
 
@@ -156,7 +161,7 @@ internal sealed class Results
 
     public void Save(string file)
     {
-        var all = new JsonObject { ["environment"] = Environment.DeepClone(), ["rows"] = _rows.DeepClone(), ["notes"] = new JsonArray([.. _notes.Select(n => (JsonNode)n)]) };
+        var all = new JsonObject { ["environment"] = Environment.DeepClone(), ["rows"] = _rows.DeepClone(), ["kernels"] = _kernels.DeepClone(), ["notes"] = new JsonArray([.. _notes.Select(n => (JsonNode)n)]) };
         string temporary = file + ".tmp";
         File.WriteAllText(temporary, all.ToJsonString(new() { WriteIndented = true }));
         File.Move(temporary, file, overwrite: true);
@@ -174,6 +179,8 @@ internal sealed class Results
         }
         foreach (var row in _rows.OfType<JsonObject>().Where(r => (string)r["part"]! is "start" or "pipeline" or "ceiling"))
             Console.WriteLine($"{row["name"]}: {(double)row["ms"]!:0.000} ms {string.Join(", ", row.Where(f => f.Key is not ("part" or "name" or "class" or "ms")).Select(f => $"{f.Key} {f.Value?.ToJsonString()}"))}");
+        if (_kernels.Count > 0)
+            Console.WriteLine($"{_kernels.Count} kernels: at most {_kernels.Max(k => (int)k!["registers"]!)} registers a thread; {_kernels.Count(k => (int)k!["localBytes"]! > 0)} with local memory");
         foreach (string note in _notes) Console.WriteLine("! " + note);
     }
 }

@@ -41,6 +41,9 @@ public static class GpuBackend
     /// <summary>Whether a name means a GPU device, there or not.</summary>
     public static bool IsName(string name) => name is "cuda" or "opencl" or "ilgpu-cpu" || name.StartsWith("cuda:", StringComparison.Ordinal) || name.StartsWith("opencl:", StringComparison.Ordinal);
 
+    /// <summary>Names of the kernels in which time is spent.</summary>
+    internal static IReadOnlySet<string> HotKernels => GpuRuntime.HotKernels;
+
     /// <summary>What a benchmark needs to know of a device that <see cref="Open"/> made.</summary>
     internal static IGpuInspector Inspect(Device device) => GpuRuntime.Inspect(device);
 
@@ -86,6 +89,15 @@ internal interface IGpuInspector
 
     /// <summary>Kernels that were asked for so far, as <see cref="GpuRuntime.Kernels"/> names them.</summary>
     IReadOnlyCollection<string> Asked { get; }
+
+    /// <summary>Times that the host waited for results.</summary>
+    int Reads { get; }
+
+    /// <summary>Bytes of the device's second-level cache; 0 where nobody says.</summary>
+    long CacheBytes { get; }
+
+    /// <summary>What the driver made of the kernels that ran: registers of a thread, and bytes of local memory, which should be 0. On CUDA only.</summary>
+    IReadOnlyList<(string Kernel, int Registers, int LocalBytes)> Loaded { get; }
 
     /// <summary>Runs a kernel that is none of the engine's.</summary>
     void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct;

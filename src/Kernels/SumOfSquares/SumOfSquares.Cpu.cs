@@ -5,7 +5,9 @@ namespace RefConv.Kernels;
 internal sealed unsafe partial class CpuKernels
 {
     /// <remarks>Pieces of a fixed length, whose sums are added in order: the same bits for any number of threads.</remarks>
-    public void SumOfSquares(BufferView x, BufferView y)
+    public void SumOfSquares(BufferView x, BufferView y) => *P(y) = (float)SumOfSquares(x);
+
+    private double SumOfSquares(BufferView x)
     {
         long length = x.Length;
         float* xs = P(x);
@@ -19,7 +21,7 @@ internal sealed unsafe partial class CpuKernels
         });
         double sum = 0;
         for (int i = 0; i < pieces; i++) sum += sums[i];
-        *P(y) = (float)sum;
+        return sum;
     }
 
     private static double SumSquares(float* x, long count) => Simd.MaxWidth switch

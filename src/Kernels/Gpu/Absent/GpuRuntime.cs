@@ -11,6 +11,8 @@ internal static class GpuRuntime
 
     public static IReadOnlyList<string> Kernels => [];
 
+    public static IReadOnlySet<string> HotKernels { get; } = new HashSet<string>();
+
     public static PtxListing CompileToPtx(string kernel) => throw new DeviceUnavailableException(Reason);
 
     public static IPtxCompiler NewCompiler(string instructionSet, int most, PtxCache? cache) => throw new DeviceUnavailableException(Reason);

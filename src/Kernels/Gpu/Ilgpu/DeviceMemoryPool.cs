@@ -120,7 +120,18 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator, Action synchroni
         }
     }
 
-    private string FreeBytes() => accelerator is CudaAccelerator cuda ? $"{cuda.GetFreeMemory() / 1e6:F1} MB" : $"of {accelerator.MemorySize / 1e6:F1} MB, what others leave,";
+    /// <remarks>Only CUDA's driver tells; another one, or one that is failing, leaves the sentence without a number.</remarks>
+    private string FreeBytes()
+    {
+        try
+        {
+            return accelerator is CudaAccelerator cuda ? $"{cuda.GetFreeMemory() / 1e6:F1} MB" : $"of {accelerator.MemorySize / 1e6:F1} MB, what others leave,";
+        }
+        catch (CudaException)
+        {
+            return "an unknown number of MB";
+        }
+    }
 
     private void Free(MemoryBuffer1D<float, Stride1D.Dense> block)
     {

@@ -24,6 +24,19 @@ internal sealed class GpuInspector(IlgpuDevice device) : IGpuInspector
 
     public IReadOnlyCollection<string> Asked => [.. device.Launcher.Asked.Select(KernelLauncher.Name)];
 
+    public int Reads => device.Reads;
+
+    public long CacheBytes => device.Accelerator is CudaAccelerator cuda ? CudaDriver.CacheBytes(cuda) : 0;
+
+    public IReadOnlyList<(string Kernel, int Registers, int LocalBytes)> Loaded
+    {
+        get
+        {
+            device.Accelerator.Bind();
+            return [.. device.Launcher.Loaded.Where(k => k.Value is CudaKernel).Select(k => (KernelLauncher.Name(k.Key), CudaDriver.Needs((CudaKernel)k.Value))).Select(k => (k.Item1, k.Item2.Registers, k.Item2.LocalBytes)).OrderBy(k => k.Item1, StringComparer.Ordinal)];
+        }
+    }
+
     public void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct => device.Launcher.Launch(kernel, groups, arguments);
 
     public void Synchronize() => device.Synchronize();

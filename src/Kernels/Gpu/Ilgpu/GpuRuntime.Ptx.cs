@@ -22,6 +22,8 @@ internal static partial class GpuRuntime
     /// <summary>All kernels, generic ones once for each of their variants.</summary>
     public static IReadOnlyList<string> Kernels => [.. s_kernels.Value.Keys.Order(StringComparer.Ordinal)];
 
+    public static IReadOnlySet<string> HotKernels => s_kernels.Value.Where(k => KernelLauncher.Attribute(k.Value).Hot).Select(k => k.Key).ToHashSet();
+
     public static PtxListing CompileToPtx(string kernel) => CompileToPtx(s_kernels.Value[kernel]);
 
     /// <summary>A kernel's PTX; compiled once, because that takes up to seconds and several tests look at it.</summary>

@@ -38,9 +38,14 @@ internal sealed class IlgpuDevice : Device
 
     public override bool IsAsynchronous => true;
 
+    public override bool NeedsLossScaling => Precision == GpuPrecision.Float16;
+
     public override IKernels Kernels { get; }
 
     public override MemoryStatistics Memory => _memory.Statistics;
+
+    /// <summary>Times that the host waited for results.</summary>
+    internal int Reads { get; private set; }
 
     /// <summary>How it multiplies.</summary>
     public GpuPrecision Precision { get; }
@@ -122,6 +127,7 @@ internal sealed class IlgpuDevice : Device
     {
         CheckLength(source, destination.Length);
         if (destination.Length == 0) return;
+        Reads++;
         Launcher.Wait();
         try
         {
@@ -164,7 +170,17 @@ internal sealed class IlgpuDevice : Device
     internal ArrayView<float> View(BufferView view) => view.IsEmpty ? Nothing.View.AsContiguous() : ((GpuBuffer)view.Buffer).Floats.SubView(view.Offset, view.Length);
 
     /// <summary>Lends memory for the length of one kernel call. Dispose it there: what runs after runs later, the memory may be lent again at once.</summary>
-    internal GpuScratch Scratch(long floats) => new(_memory, floats);
+    internal GpuScratch Scratch(long floats)
+    {
+        try
+        {
+            return new(_memory, floats);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"taking memory for {floats} elements, or a kernel before that", e);
+        }
+    }
 
     /// <summary>Memory that the device keeps for itself, until <see cref="GiveBack"/>.</summary>
     internal MemoryBuffer1D<float, Stride1D.Dense> Keep(long floats)

@@ -22,6 +22,7 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
     private static readonly Lock s_context = new();
 
     private readonly ConcurrentDictionary<MethodInfo, Lazy<Task<Delegate>>> _compiled = new();
+    private readonly ConcurrentDictionary<MethodInfo, Kernel> _loaded = new();
     private readonly Lock _order = new();
     private readonly Queue<(Task<Delegate>? Kernel, Action Work, long Bytes)> _queue = new();
     private long _bytes;
@@ -37,6 +38,9 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
 
     /// <summary>Kernels that were asked for.</summary>
     public IReadOnlyCollection<MethodInfo> Asked => [.. _compiled.Keys];
+
+    /// <summary>Kernels that are compiled and loaded.</summary>
+    public IReadOnlyDictionary<MethodInfo, Kernel> Loaded => _loaded;
 
     /// <summary>Runs a kernel on groups of the size that its attribute says.</summary>
     public void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) grid, TArguments arguments, int? group = null) where TArguments : struct
@@ -168,7 +172,7 @@ internal sealed class KernelLauncher(string deviceName, Accelerator accelerator)
     private Delegate Compile<TArguments>(MethodInfo method) where TArguments : struct
     {
         using var binding = accelerator.BindScoped();
-        var run = Load(method).CreateLauncherDelegate<Action<AcceleratorStream, KernelConfig, TArguments>>();
+        var run = (_loaded[method] = Load(method)).CreateLauncherDelegate<Action<AcceleratorStream, KernelConfig, TArguments>>();
         return (Action<KernelConfig, TArguments>)((config, arguments) => run(accelerator.DefaultStream, config, arguments));
     }
 
