@@ -24,7 +24,7 @@ internal static class Parts
     public static int Run(Settings settings, string[] wanted, string? torch, string? file)
     {
         var clock = Stopwatch.StartNew();
-        var results = new Results(torch == null ? null : File.ReadAllText(torch));
+        var results = new Results(torch == null ? null : File.ReadAllText(torch)) { File = wanted.Length == 1 ? file : null };
         results.Environment["command"] = string.Join(' ', System.Environment.GetCommandLineArgs());
         results.Environment["date"] = DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm", System.Globalization.CultureInfo.InvariantCulture) + " UTC";
         results.Environment["device"] = GpuBackend.Devices.FirstOrDefault(d => d.Name == settings.Device)?.Description ?? settings.Device;
@@ -38,7 +38,7 @@ internal static class Parts
             foreach (string part in wanted)
             {
                 Console.WriteLine($"== {part} ({clock.Elapsed.TotalSeconds:0} s)");
-                RunApart(part, settings, torch, results);
+                RunApart(part, settings, torch, results, (1.2 * settings.Seconds) - clock.Elapsed.TotalSeconds);
                 if (file != null) results.Save(file);
             }
         }
@@ -70,9 +70,20 @@ internal static class Parts
         }
     }
 
-    private static void RunApart(string part, Settings settings, string? torch, Results results)
+    /// <param name="part">Its name.</param>
+    /// <param name="settings">For all parts.</param>
+    /// <param name="torch">PyTorch's figures, or null.</param>
+    /// <param name="results">Takes what it measures.</param>
+    /// <param name="left">Seconds until everything has to be over.</param>
+    private static void RunApart(string part, Settings settings, string? torch, Results results, double left)
     {
-        double seconds = settings.Seconds * s_shares.GetValueOrDefault(part, 0.2);
+        double seconds = Math.Min(settings.Seconds * s_shares.GetValueOrDefault(part, 0.2), left), most = Math.Min((1.3 * seconds) + 15, left);
+        if (seconds < 5)
+        {
+            results.Note($"{part} was left out: the time was over.");
+            results.Failed = true;
+            return;
+        }
         string file = Path.GetTempFileName();
         try
         {
@@ -85,11 +96,11 @@ internal static class Parts
             if (part == "start") start.Environment[PtxCache.Variable] = "off";
             using var process = Process.Start(start)!;
             // A part begins nothing new when its time is over; what is under way may take a while longer.
-            if (!process.WaitForExit(TimeSpan.FromSeconds((1.3 * seconds) + 15)))
+            if (!process.WaitForExit(TimeSpan.FromSeconds(most)))
             {
                 process.Kill(entireProcessTree: true);
                 process.WaitForExit();
-                results.Note($"{part} was stopped: it took more than {1.3 * seconds:0} s.");
+                results.Note($"{part} was stopped: it took more than {most:0} s.");
                 results.Failed = true;
             }
             results.Failed |= process.ExitCode != 0;
@@ -113,11 +124,14 @@ internal sealed class Results
     {
         foreach (string line in (torch ?? "").Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            if (JsonNode.Parse(line) is JsonObject row && row["name"] != null) Torch[(string)row["name"]!] = row;
+            if (Row(line) is { } row && row["name"] != null) Torch[(string)row["name"]!] = row;
         }
     }
 
     public JsonObject Environment { get; } = [];
+
+    /// <summary>Written after every figure, so that a part which is stopped leaves what it had; or null.</summary>
+    public string? File { get; init; }
 
     /// <summary>What a kernel needs of a multiprocessor.</summary>
     public void Kernel(string name, int registers, int localBytes) => _kernels.Add(new JsonObject { ["name"] = name, ["registers"] = registers, ["localBytes"] = localBytes });
@@ -139,13 +153,14 @@ internal sealed class Results
         }
         foreach (var (key, value) in more) row[key] = value;
         _rows.Add(row);
+        if (File != null) Save(File);
         Console.WriteLine($"{name,-48} {milliseconds,9:0.0000} ms" + (peer is { } q ? $"  {peerName} {q,9:0.0000} ms  ×{q / milliseconds:0.00}" : "") + string.Concat(more.Select(m => $"  {m.Key} {m.Value?.ToJsonString()}")));
     }
 
     /// <summary>What a part of its own process wrote.</summary>
     public void Take(string file, string part)
     {
-        string text = File.ReadAllText(file);
+        string text = System.IO.File.ReadAllText(file);
         if (text.Length == 0)
         {
             Note($"{part} left no figures.");
@@ -168,8 +183,21 @@ internal sealed class Results
     {
         var all = new JsonObject { ["environment"] = Environment.DeepClone(), ["rows"] = _rows.DeepClone(), ["kernels"] = _kernels.DeepClone(), ["notes"] = new JsonArray([.. _notes.Select(n => (JsonNode)n)]) };
         string temporary = file + ".tmp";
-        File.WriteAllText(temporary, all.ToJsonString(new() { WriteIndented = true }));
-        File.Move(temporary, file, overwrite: true);
+        System.IO.File.WriteAllText(temporary, all.ToJsonString(new() { WriteIndented = true }));
+        System.IO.File.Move(temporary, file, overwrite: true);
+    }
+
+    /// <summary>A line that was cut off is none.</summary>
+    private static JsonObject? Row(string line)
+    {
+        try
+        {
+            return JsonNode.Parse(line) as JsonObject;
+        }
+        catch (System.Text.Json.JsonException)
+        {
+            return null;
+        }
     }
 
     /// <summary>The table at the end: a line a class, then what was noted.</summary>
