@@ -219,6 +219,7 @@ internal sealed class IlgpuDevice : Device
         try
         {
             Launcher.Abandon();
+            Accelerator.Synchronize(); // what is under way reads memory that goes now
             _uploads?.Dispose();
             Nothing.Dispose();
             _memory.Dispose();
