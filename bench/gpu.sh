@@ -5,7 +5,7 @@
 #   FOLDER/gpu.sh [run] [gpubench options]
 #                                    where there is a GPU: needs its driver; PyTorch and cuDNN for the baselines, and says what it leaves out without them
 #
-# In a checkout on a machine that has both, `bench/gpu.sh` does one after the other. The figures go to results/<gpu>-<date>.json (in a checkout, bench/results/), and
+# In a checkout on a machine that has both, `bench/gpu.sh` does one after the other. The figures go to results/<gpu>-<date>.json beside this script (or into the folder $RESULTS), and
 # the last thing printed is a table.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,7 +20,7 @@ publish() {
 }
 
 run() {
-  local program=$1 script=$2 results=$3
+  local program=$1 script=$2 results=${RESULTS:-$3} status=0
   shift 3
   mkdir -p "$results"
   local python=${PYTHON:-python3} torch=""
@@ -42,8 +42,11 @@ PY
   else
     echo "There is no PyTorch here ($python): whole steps are shown without a baseline." >&2
   fi
-  "$program" --out "$out" ${torch:+--torch "$torch"} --seconds 340 "$@"
-  echo "Figures: $out"
+  echo "Figures go to $out"
+  # With what the parts may take beyond their shares (a fifth) and PyTorch's 110 s this ends within nine minutes, whatever fails.
+  "$program" --out "$out" ${torch:+--torch "$torch"} --seconds 340 "$@" || status=$?
+  [ -z "$torch" ] || rm -f "$torch"
+  return $status
 }
 
 case "${1:-}" in

@@ -46,8 +46,20 @@ internal static class Conformance
                 }
             }
         }
+        Spills(device, results);
         results.Failed |= failed > 0;
         results.Add("conformance", "all kernels", null, started.Elapsed.TotalMilliseconds, null, null, ("passed", passed), ("failed", failed), ("leftOut", left));
         if (failed > 0) results.Note($"{failed} of {passed + failed} conformance rows failed.");
+    }
+
+    /// <summary>What the driver's compiler made of the kernels: local memory in one that is hot is a failure that no result shows.</summary>
+    private static void Spills(Device device, Results results)
+    {
+        var hot = GpuBackend.HotKernels;
+        foreach (var (kernel, registers, bytes) in GpuBackend.Inspect(device).Loaded)
+        {
+            results.Kernel(kernel, registers, bytes);
+            if (bytes > 0 && hot.Contains(kernel)) results.Note($"{kernel} keeps {bytes} bytes a thread in local memory ({registers} registers).");
+        }
     }
 }

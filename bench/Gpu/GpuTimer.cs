@@ -10,13 +10,14 @@ internal sealed class GpuTimer : IDisposable
 {
     private const int Repeats = 11;
     private readonly Device _device;
+    private const long LeastFlush = 1 << 26; // floats: 256 MB, five times an H100's cache
     private readonly DeviceBuffer _flush;
 
     public GpuTimer(Device device, bool quick)
     {
         _device = device;
         Inspector = GpuBackend.Inspect(device);
-        _flush = device.Rent(quick ? 1 << 16 : 1 << 26); // 256 MB: five times an H100's cache
+        _flush = device.Rent(quick ? 1 << 16 : Math.Max(LeastFlush, 4 * Inspector.CacheBytes / sizeof(float)));
     }
 
     public IGpuInspector Inspector { get; }

@@ -18,10 +18,13 @@ internal static class Parts
 
     public static string[] All { get; } = [.. s_shares.Keys];
 
+    /// <summary>A part that is run only when it is named.</summary>
+    public const string Compile = "compile";
+
     public static int Run(Settings settings, string[] wanted, string? torch, string? file)
     {
         var clock = Stopwatch.StartNew();
-        var results = new Results(torch == null ? null : File.ReadAllText(torch));
+        var results = new Results(torch == null ? null : File.ReadAllText(torch)) { File = wanted.Length == 1 ? file : null };
         results.Environment["command"] = string.Join(' ', System.Environment.GetCommandLineArgs());
         results.Environment["date"] = DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm", System.Globalization.CultureInfo.InvariantCulture) + " UTC";
         results.Environment["device"] = GpuBackend.Devices.FirstOrDefault(d => d.Name == settings.Device)?.Description ?? settings.Device;
@@ -35,7 +38,7 @@ internal static class Parts
             foreach (string part in wanted)
             {
                 Console.WriteLine($"== {part} ({clock.Elapsed.TotalSeconds:0} s)");
-                RunApart(part, settings, torch, results);
+                RunApart(part, settings, torch, results, (1.2 * settings.Seconds) - clock.Elapsed.TotalSeconds);
                 if (file != null) results.Save(file);
             }
         }
@@ -54,6 +57,7 @@ internal static class Parts
                 case "conformance": Conformance.Run(settings, results, clock); break;
                 case "start": FirstStep.Run(settings, results); break;
                 case "layers": Layers.Run(settings, results, clock); break;
+                case Compile: CompileTimes.Run(settings, results); break;
                 case "models": Models.Run(settings, results, clock); break;
                 default: Pipeline.Run(settings, results); break;
             }
@@ -66,9 +70,20 @@ internal static class Parts
         }
     }
 
-    private static void RunApart(string part, Settings settings, string? torch, Results results)
+    /// <param name="part">Its name.</param>
+    /// <param name="settings">For all parts.</param>
+    /// <param name="torch">PyTorch's figures, or null.</param>
+    /// <param name="results">Takes what it measures.</param>
+    /// <param name="left">Seconds until everything has to be over.</param>
+    private static void RunApart(string part, Settings settings, string? torch, Results results, double left)
     {
-        double seconds = settings.Seconds * s_shares[part];
+        double seconds = Math.Min(settings.Seconds * s_shares.GetValueOrDefault(part, 0.2), left), most = Math.Min((1.3 * seconds) + 15, left);
+        if (seconds < 5)
+        {
+            results.Note($"{part} was left out: the time was over.");
+            results.Failed = true;
+            return;
+        }
         string file = Path.GetTempFileName();
         try
         {
@@ -77,14 +92,15 @@ internal static class Parts
             if (Path.GetFileNameWithoutExtension(program) == "dotnet") start.ArgumentList.Add(System.Environment.GetCommandLineArgs()[0]);
             string[] arguments = ["--device", settings.Device, "--parts", part, "--out", file, "--batch", $"{settings.Batch}", "--seconds", seconds.ToString("0", System.Globalization.CultureInfo.InvariantCulture)];
             foreach (string argument in (string[])[.. arguments, .. torch == null ? Array.Empty<string>() : ["--torch", torch], .. settings.Quick ? ["--quick"] : Array.Empty<string>()]) start.ArgumentList.Add(argument);
-            start.Environment["CUDA_CACHE_DISABLE"] = "1"; // the driver's cache would hide what compiling costs
+            start.Environment["CUDA_CACHE_DISABLE"] = "1"; // the driver's cache and ours would hide what compiling costs, which is asked once; after that ours saves time for measuring
+            if (part == "start") start.Environment[PtxCache.Variable] = "off";
             using var process = Process.Start(start)!;
             // A part begins nothing new when its time is over; what is under way may take a while longer.
-            if (!process.WaitForExit(TimeSpan.FromSeconds((1.3 * seconds) + 15)))
+            if (!process.WaitForExit(TimeSpan.FromSeconds(most)))
             {
                 process.Kill(entireProcessTree: true);
                 process.WaitForExit();
-                results.Note($"{part} was stopped: it took more than {1.3 * seconds:0} s.");
+                results.Note($"{part} was stopped: it took more than {most:0} s.");
                 results.Failed = true;
             }
             results.Failed |= process.ExitCode != 0;
@@ -101,17 +117,24 @@ internal static class Parts
 internal sealed class Results
 {
     private readonly JsonArray _rows = [];
+    private readonly JsonArray _kernels = [];
     private readonly List<string> _notes = [];
 
     public Results(string? torch)
     {
         foreach (string line in (torch ?? "").Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            if (JsonNode.Parse(line) is JsonObject row && row["name"] != null) Torch[(string)row["name"]!] = row;
+            if (Row(line) is { } row && row["name"] != null) Torch[(string)row["name"]!] = row;
         }
     }
 
     public JsonObject Environment { get; } = [];
+
+    /// <summary>Written after every figure, so that a part which is stopped leaves what it had; or null.</summary>
+    public string? File { get; init; }
+
+    /// <summary>What a kernel needs of a multiprocessor.</summary>
+    public void Kernel(string name, int registers, int localBytes) => _kernels.Add(new JsonObject { ["name"] = name, ["registers"] = registers, ["localBytes"] = localBytes });
 
     public bool Failed { get; set; }
 
@@ -130,13 +153,14 @@ internal sealed class Results
         }
         foreach (var (key, value) in more) row[key] = value;
         _rows.Add(row);
+        if (File != null) Save(File);
         Console.WriteLine($"{name,-48} {milliseconds,9:0.0000} ms" + (peer is { } q ? $"  {peerName} {q,9:0.0000} ms  ×{q / milliseconds:0.00}" : "") + string.Concat(more.Select(m => $"  {m.Key} {m.Value?.ToJsonString()}")));
     }
 
     /// <summary>What a part of its own process wrote.</summary>
     public void Take(string file, string part)
     {
-        string text = File.ReadAllText(file);
+        string text = System.IO.File.ReadAllText(file);
         if (text.Length == 0)
         {
             Note($"{part} left no figures.");
@@ -145,6 +169,7 @@ internal sealed class Results
         }
         var all = JsonNode.Parse(text)!;
         foreach (var row in all["rows"]!.AsArray()) _rows.Add(row!.DeepClone());
+        foreach (var kernel in all["kernels"]?.AsArray() ?? []) _kernels.Add(kernel!.DeepClone());
         foreach (var note in all["notes"]!.AsArray()) _notes.Add((string)note!);
     }
 
@@ -156,10 +181,23 @@ internal sealed class Results
 
     public void Save(string file)
     {
-        var all = new JsonObject { ["environment"] = Environment.DeepClone(), ["rows"] = _rows.DeepClone(), ["notes"] = new JsonArray([.. _notes.Select(n => (JsonNode)n)]) };
+        var all = new JsonObject { ["environment"] = Environment.DeepClone(), ["rows"] = _rows.DeepClone(), ["kernels"] = _kernels.DeepClone(), ["notes"] = new JsonArray([.. _notes.Select(n => (JsonNode)n)]) };
         string temporary = file + ".tmp";
-        File.WriteAllText(temporary, all.ToJsonString(new() { WriteIndented = true }));
-        File.Move(temporary, file, overwrite: true);
+        System.IO.File.WriteAllText(temporary, all.ToJsonString(new() { WriteIndented = true }));
+        System.IO.File.Move(temporary, file, overwrite: true);
+    }
+
+    /// <summary>A line that was cut off is none.</summary>
+    private static JsonObject? Row(string line)
+    {
+        try
+        {
+            return JsonNode.Parse(line) as JsonObject;
+        }
+        catch (System.Text.Json.JsonException)
+        {
+            return null;
+        }
     }
 
     /// <summary>The table at the end: a line a class, then what was noted.</summary>
@@ -174,6 +212,8 @@ internal sealed class Results
         }
         foreach (var row in _rows.OfType<JsonObject>().Where(r => (string)r["part"]! is "start" or "pipeline" or "ceiling"))
             Console.WriteLine($"{row["name"]}: {(double)row["ms"]!:0.000} ms {string.Join(", ", row.Where(f => f.Key is not ("part" or "name" or "class" or "ms")).Select(f => $"{f.Key} {f.Value?.ToJsonString()}"))}");
+        if (_kernels.Count > 0)
+            Console.WriteLine($"{_kernels.Count} kernels: at most {_kernels.Max(k => (int)k!["registers"]!)} registers a thread; {_kernels.Count(k => (int)k!["localBytes"]! > 0)} with local memory");
         foreach (string note in _notes) Console.WriteLine("! " + note);
     }
 }

@@ -15,9 +15,9 @@ foreach (var option in (ReadOnlySpan<Option>)[device, parts, to, torch, batch, s
 root.SetAction(parsed =>
 {
     string[] wanted = parsed.GetValue(parts)!;
-    if (wanted.Except(Parts.All).FirstOrDefault() is { } unknown)
+    if (wanted.Except([.. Parts.All, Parts.Compile]).FirstOrDefault() is { } unknown)
     {
-        Console.Error.WriteLine($"gpubench: there is no part '{unknown}'. Known are {string.Join(", ", Parts.All)}.");
+        Console.Error.WriteLine($"gpubench: there is no part '{unknown}'. Known are {string.Join(", ", Parts.All)}, {Parts.Compile}.");
         return 2;
     }
     try

@@ -33,7 +33,7 @@ internal static class Climb
     public static string Facts(Step step)
     {
         string ptx = GpuRuntime.CompileToPtx(step.Kernel.Method).Ptx;
-        string[] of = ["ld.global.f32", "ld.global.v4.f32", "st.global.f32", "st.global.v4.f32", "ld.shared.f32", "ld.shared.v4.f32", "mul.f32", "mma.sync", "cp.async", "bar.sync"];
+        string[] of = ["ld.global.f32", "ld.global.v4.f32", "st.global.f32", "st.global.v4.f32", "ld.shared.f32", "ld.shared.v4.f32", "mul.f32", "cvt.rna.tf32.f32", "mma.sync", "cp.async", "bar.sync", ".local"];
         return string.Join(", ", of.Select(i => (Name: i, Count: Regex.Count(ptx, Regex.Escape(i) + @"[\s.]"))).Where(i => i.Count > 0).Select(i => $"{i.Count} {i.Name}"));
     }
 

@@ -12,7 +12,7 @@ internal static class Program
         Option<int> size = new("--size") { Description = "Rows and columns, a multiple of 128; 0: 4096 on CUDA, 256 on OpenCL, 128 in the simulation.", HelpName = "N" };
         Option<string[]> only = new("--step") { Description = $"Only these: {string.Join(", ", Rungs.All.Select(s => s.Name))}.", DefaultValueFactory = _ => [], AllowMultipleArgumentsPerToken = true, HelpName = "NAME" };
         Option<bool> ptx = new("--ptx") { Description = "Show what the steps' PTX has, and run nothing. Needs no device." };
-        var root = new RootCommand("The matrix product on a GPU in steps, from naive to double-buffered register tiles: what each computes is checked, then it is timed.") { deviceName, size, only, ptx };
+        var root = new RootCommand("The matrix product on a GPU in steps, from naive to tensor cores: what each computes is checked, then it is timed.") { deviceName, size, only, ptx };
         root.SetAction(parsed =>
         {
             string[] names = parsed.GetValue(only)!;

@@ -24,5 +24,5 @@ internal sealed record Step(string Name, string What, Action<Matrices> Kernel, i
 /// <summary>All steps, from the ground up.</summary>
 internal static class Rungs
 {
-    public static IReadOnlyList<Step> All { get; } = [Step1Naive.Step, Step2SharedTiles.Step, Step3RegisterTiles.Step, Step4WideLoads.Step, Step5DoubleBuffer.Step];
+    public static IReadOnlyList<Step> All { get; } = [Step1Naive.Step, Step2SharedTiles.Step, Step3RegisterTiles.Step, Step4WideLoads.Step, Step5DoubleBuffer.Step, Step6TensorCores.Step];
 }

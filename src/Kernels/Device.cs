@@ -28,6 +28,9 @@ public abstract class Device : IDisposable
     {
     }
 
+    /// <summary>Factors of products are rounded to halves, in which small gradients vanish: the loss has to be scaled for training.</summary>
+    public virtual bool NeedsLossScaling => false;
+
     /// <summary>The operations this device can do.</summary>
     public abstract IKernels Kernels { get; }
 

@@ -13,7 +13,7 @@ public static class GradientClipping
     /// </summary>
     /// <param name="parameters">Those without a gradient are passed over. All on one device.</param>
     /// <param name="maxNorm">The largest norm that stays as it is.</param>
-    /// <returns>The norm before.</returns>
+    /// <returns>The norm before. Reading it waits for the device.</returns>
     /// <remarks>
     /// The norm needs the elements, so gradients that were deferred are written down, and the step after it reads them: with <see cref="Sgd"/> a refocusing convolution
     /// then takes the memory and the passes that its fused step saves.
@@ -21,18 +21,42 @@ public static class GradientClipping
     public static double ClipNorm(IEnumerable<Parameter> parameters, double maxNorm)
     {
         if (!(maxNorm > 0)) throw new ArgumentException($"The largest gradient norm must be above 0; it is {maxNorm}.");
-        BufferView[] gradients = [.. parameters.Where(p => p.HasGradient).Select(p => p.GradientData)];
-        if (gradients.Length == 0) return 0;
-        var device = gradients[0].Buffer.Device;
-        double[] squares = new double[gradients.Length];
-        using (var sums = device.Rent(gradients.Length))
+        var gradients = Gradients(parameters);
+        return gradients.Length == 0 ? 0 : Read(Clip(gradients, maxNorm, scale: 1));
+    }
+
+    /// <summary>As <see cref="ClipNorm"/>, without waiting for the device: the norm stays there.</summary>
+    internal static void Clip(IEnumerable<Parameter> parameters, double maxNorm)
+    {
+        var gradients = Gradients(parameters);
+        if (gradients.Length > 0) Clip(gradients, maxNorm, scale: 1).Dispose();
+    }
+
+    /// <summary>Multiplies all gradients by a factor.</summary>
+    /// <returns>Their norm after it. Waits for the device.</returns>
+    internal static double Scale(IEnumerable<Parameter> parameters, double factor)
+    {
+        var gradients = Gradients(parameters);
+        return gradients.Length == 0 ? 0 : Read(Clip(gradients, double.PositiveInfinity, factor));
+    }
+
+    private static double Read(DeviceBuffer norm)
+    {
+        using (norm)
         {
-            for (int i = 0; i < gradients.Length; i++) device.Kernels.SumOfSquares(gradients[i], sums.View.Slice(i, 1));
-            device.Read(sums.View, squares);
+            double[] value = new double[1];
+            norm.Device.Read(norm.View, value);
+            return value[0];
         }
-        double norm = Math.Sqrt(squares.Sum()), factor = maxNorm / (norm + Epsilon);
-        if (!(factor < 1)) return norm; // a norm that is no number changes nothing: the trainer says so
-        foreach (var gradient in gradients) device.Kernels.Scale(gradient, gradient, factor, accumulate: false);
+    }
+
+    private static BufferView[] Gradients(IEnumerable<Parameter> parameters) => [.. parameters.Where(p => p.HasGradient).Select(p => p.GradientData)];
+
+    private static DeviceBuffer Clip(BufferView[] gradients, double maxNorm, double scale)
+    {
+        var device = gradients[0].Buffer.Device;
+        var norm = device.Rent(1);
+        device.Kernels.ClipNorm(new ClipNormGeometry(maxNorm, Epsilon, scale), norm.View, gradients);
         return norm;
     }
 }

@@ -146,22 +146,38 @@ public abstract class Op
             return Output;
         }
         bool requiresGrad = Tape.Differentiates && Inputs.Any(i => i.RequiresGrad);
-        BufferView data;
-        if (IsView)
+        try
         {
-            data = Inputs[0].Data;
+            Output = new Tensor(shape, IsView ? Inputs[0].Data : OutputMemory(shape), requiresGrad) { Producer = this };
+            Forward(Inputs[0].Device.Kernels);
         }
-        else
+        catch (OutOfMemoryException e)
         {
-            var buffer = Inputs[0].Device.Rent(shape.Count);
-            Tape.Own(buffer);
-            data = buffer.View;
+            throw MemoryNames.Of(e, $"{Label}, whose result is {shape}");
         }
-        Output = new Tensor(shape, data, requiresGrad) { Producer = this };
-        Forward(Inputs[0].Device.Kernels);
         if (requiresGrad || Tape.IsTrace) Tape.Record(this);
         else ReleaseSaved();
         return Output;
+    }
+
+    /// <summary>The backward pass of this node.</summary>
+    internal void RunBackward()
+    {
+        try
+        {
+            Backward(Output.Device.Kernels, Output.GradientData);
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw MemoryNames.Of(e, $"the gradients of {Label}, whose inputs are {string.Join(" and ", Inputs.Select(i => i.Shape))}");
+        }
+    }
+
+    private BufferView OutputMemory(Shape shape)
+    {
+        var buffer = Inputs[0].Device.Rent(shape.Count);
+        Tape.Own(buffer);
+        return buffer.View;
     }
 
     /// <summary>Gives back what <see cref="Save"/> lent.</summary>

@@ -119,11 +119,24 @@ public sealed class Parameter : Tensor
     /// <param name="layout">Its shape in files and in memory.</param>
     /// <param name="trainable">False for buffers and frozen weights: no gradient, outside every optimiser.</param>
     public Parameter(Device device, ParameterLayout layout, bool trainable = true)
-        : base(layout.MemoryShape, device.Rent(ParameterBudget.Take(layout.TorchShape.Count)).View, trainable)
+        : base(layout.MemoryShape, Memory(device, layout), trainable)
     {
         Layout = layout;
         ParameterBudget.Made(this);
         device.Kernels.Fill(Data, 0);
+    }
+
+    private static BufferView Memory(Device device, ParameterLayout layout)
+    {
+        long count = ParameterBudget.Take(layout.TorchShape.Count);
+        try
+        {
+            return device.Rent(count).View;
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw MemoryNames.Of(e, $"a parameter of shape {layout.TorchShape}");
+        }
     }
 
     /// <summary>Shape and order in files.</summary>

@@ -204,7 +204,7 @@ public sealed class Tape : IDisposable
         {
             var node = _nodes[i];
             var output = node.Output;
-            if (output.HasGradient) node.Backward(output.Device.Kernels, output.GradientData);
+            if (output.HasGradient) node.RunBackward();
             // Everything that reads this result ran after it, so its reader's backward is done: only the node itself still needed it.
             output.ReleaseGradient();
             node.ReleaseSaved();

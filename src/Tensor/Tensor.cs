@@ -180,7 +180,17 @@ public class Tensor : IDisposable
     }
 
     /// <summary>Uninitialised memory as a tensor.</summary>
-    internal static Tensor Empty(Device device, Shape shape, bool requiresGrad = false) => new(shape, device.Rent(shape.Count).View, requiresGrad);
+    internal static Tensor Empty(Device device, Shape shape, bool requiresGrad = false)
+    {
+        try
+        {
+            return new(shape, device.Rent(shape.Count).View, requiresGrad);
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw MemoryNames.Of(e, $"a tensor of shape {shape}");
+        }
+    }
 
     /// <summary>Where to write this tensor's gradient, and whether something is there already that must be added to.</summary>
     internal BufferView GradientTarget(out bool accumulate)

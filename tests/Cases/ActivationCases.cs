@@ -20,6 +20,7 @@ internal static class ActivationCases
                 foreach (bool accumulate in new[] { false, true }) yield return Backward(kind, 333, accumulate);
                 yield return ForwardSpecial(kind);
                 yield return BackwardSpecial(kind);
+                if (kind is ActivationKind.ReLU or ActivationKind.ReLU6 or ActivationKind.Hardsigmoid or ActivationKind.Hardswish) yield return BackwardOfNaN(kind);
                 yield return Forward(kind, 10_000_000, benchmark: true);
                 yield return Backward(kind, 10_000_000, false, benchmark: true);
             }
@@ -46,6 +47,12 @@ internal static class ActivationCases
         nameof(IKernels.ActivationBackward), $"{kind} special values, in place", Tolerance.Value, 2e-6,
         [new("x", Special.Length, Role.In, i => Special[i]), new("dx", Special.Length, Role.InOut, i => 1 + (0.1 * i))],
         (k, v) => k.ActivationBackward(kind, v[0], v[1], v[1], false));
+
+    /// <summary>Where x is no number the slope is 0, in vectors and in their tails, and its neighbours are none the worse.</summary>
+    private static KernelCase BackwardOfNaN(ActivationKind kind) => new(
+        nameof(IKernels.ActivationBackward), $"{kind} of NaN", Tolerance.Value, 2e-6,
+        [new("x", 43, Role.In, i => i % 3 == 0 ? double.NaN : Spread(i)), new("dy", 43, Role.In, i => 1 + (0.1 * i)), new("dx", 43, Role.Out)],
+        (k, v) => k.ActivationBackward(kind, v[0], v[1], v[2], false));
 
     /// <summary>−8 … 8 in uneven steps: every branch of every function.</summary>
     private static double Spread(long i) => (i * 0.6180339887 % 1 * 16) - 8;

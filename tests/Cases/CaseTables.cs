@@ -12,6 +12,7 @@ public static class CaseTables
         .. BatchNormCases.All,
         .. BatchNormSumCases.All,
         .. ChannelsCases.All,
+        .. ClipNormCases.All,
         .. Conv2dCases.All,
         .. CountHitsCases.All,
         .. DepthwiseCases.All,

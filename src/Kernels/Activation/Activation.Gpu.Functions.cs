@@ -34,9 +34,9 @@ internal static class GpuActivation
     {
         if (kind == ActivationKind.Identity) return 1;
         if (kind == ActivationKind.ReLU) return x > 0 ? 1f : 0f;
-        if (kind == ActivationKind.ReLU6) return x > 0 && x < 6 ? 1f : 0f;
-        if (kind == ActivationKind.Hardsigmoid) return x > -3 && x < 3 ? 1f / 6 : 0f;
-        if (kind == ActivationKind.Hardswish) return x <= -3 ? 0f : x < 3 ? (x * (1f / 3)) + 0.5f : 1;
+        if (kind == ActivationKind.ReLU6) return x > 0 ? x < 6 ? 1f : 0f : 0f;
+        if (kind == ActivationKind.Hardsigmoid) return x > -3 ? x < 3 ? 1f / 6 : 0f : 0f;
+        if (kind == ActivationKind.Hardswish) return x > -3 ? x < 3 ? (x * (1f / 3)) + 0.5f : 1f : 0f;
         float s = Sigmoid(x);
         if (kind == ActivationKind.Sigmoid) return s * (1 - s);
         if (kind == ActivationKind.SiLU) return s * (1 + (x * (1 - s)));

@@ -38,7 +38,7 @@ internal sealed partial class ReferenceKernels
         ActivationKind.ReLU => x > 0 ? 1 : 0,
         ActivationKind.ReLU6 => x > 0 && x < 6 ? 1 : 0,
         ActivationKind.Hardsigmoid => x > -3 && x < 3 ? 1.0 / 6 : 0,
-        ActivationKind.Hardswish => x <= -3 ? 0 : x < 3 ? (x / 3) + 0.5 : 1,
+        ActivationKind.Hardswish => x > -3 ? x < 3 ? (x / 3) + 0.5 : 1 : 0,
         ActivationKind.Sigmoid => Sigmoid(x) * (1 - Sigmoid(x)),
         ActivationKind.SiLU => Sigmoid(x) * (1 + (x * (1 - Sigmoid(x)))),
         ActivationKind.GELU => NormalDistribution(x) + (x * Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI)),

@@ -38,7 +38,7 @@ public partial interface IKernels
 
     /// <summary>
     /// <c>dx[i] (+)= f′(x[i]) · dy[i]</c>. At the kinks f′ is what PyTorch takes: 0 for ReLU at 0, for ReLU6 at 0 and 6,
-    /// for Hardsigmoid at −3 and 3, and for Hardswish at −3; 1 for Hardswish at 3.
+    /// for Hardsigmoid at −3 and 3, and for Hardswish at −3; 1 for Hardswish at 3. Where x is NaN f′ of these four is 0 (PyTorch is of two minds there: its vector and its scalar code differ).
     /// </summary>
     /// <param name="kind">f</param>
     /// <param name="x">Input of the forward pass.</param>

@@ -1,5 +1,3 @@
-using ILGPU.Runtime;
-
 namespace RefConv.Kernels;
 
 /// <remarks>The kernels take weights as they are, so packing is a copy; what a plan gains on a GPU is the one pass for bias, residual and activation.</remarks>
@@ -8,7 +6,7 @@ internal sealed partial class GpuKernels
     public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy)
     {
         var copy = _device.Rent(w.Length);
-        if (w.Length > 0) V(copy.View).CopyFrom(V(w));
+        Scale(w, copy.View, 1, accumulate: false);
         return new GpuPackedConv2d(g, copy);
     }
 

@@ -23,7 +23,7 @@ internal sealed partial class GpuKernels
         foreach (var p in products)
         {
             var a = Attach(p, y, epilogue) with { Y = V(y), ColumnTiles = p.Columns / 4 * groups };
-            LaunchElements(SmallGroupsKernel<TForm>, (long)Tiles(a.Rows, 4) * a.ColumnTiles, a);
+            LaunchElements(SmallGroupsKernel<TForm>, (long)DivideUp(a.Rows, 4) * a.ColumnTiles, a);
         }
         if (!ProductActivation.IsOne(epilogue.Activation)) AddSplits(V(y), 1, products[0].Columns * groups, y, new(default, default, epilogue.Activation));
     }
@@ -34,16 +34,16 @@ internal sealed partial class GpuKernels
         int threads = a.Rows / 4 * a.ColumnTiles;
         // Enough pieces of the pixels for a full device, none so short that adding up the pieces would be the work.
         long splits = Math.Min((long)Multiprocessors * 1024 / threads, a.Depth / 64);
-        splits = Math.Clamp(Math.Max(splits, Tiles(a.Depth, LongestSum)), 1, Math.Min(MostSplits, int.MaxValue / dw.Length));
-        a.SplitDepth = Math.Max(1, Tiles(a.Depth, (int)splits));
-        a.Splits = Math.Max(1, Tiles(a.Depth, a.SplitDepth));
+        splits = Math.Clamp(Math.Max(splits, DivideUp(a.Depth, LongestSum)), 1, Math.Min(MostSplits, int.MaxValue / dw.Length));
+        a.SplitDepth = Math.Max(1, DivideUp(a.Depth, (int)splits));
+        a.Splits = Math.Max(1, DivideUp(a.Depth, a.SplitDepth));
         using var parts = _device.Scratch(a.Splits * dw.Length);
         a.Y = parts.Floats;
         a.SplitY = (int)dw.Length;
         (a.Pixels.NextN, a.Pixels.NextH, a.Pixels.NextW) = (0, 0, 1);
         if (a.Pixels.W == 1) (a.Pixels.NextH, a.Pixels.NextW) = (1, 0);
         if (a.Pixels is { W: 1, H: 1 }) (a.Pixels.NextN, a.Pixels.NextH) = (1, 0);
-        LaunchGroups(SmallGroupsWeightKernel, (Tiles(threads, SmallGroupThreads), a.Splits, 1), a);
+        LaunchGroups(SmallGroupsWeightKernel, (DivideUp(threads, SmallGroupThreads), a.Splits, 1), a);
         AddSplits(parts.Floats, a.Splits, a.Columns * groups, dw, accumulate ? ProductEpilogue.AddTo(dw) : default);
     }
 

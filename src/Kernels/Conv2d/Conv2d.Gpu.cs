@@ -119,7 +119,7 @@ internal sealed partial class GpuKernels
         {
             var vertical = Phase.Of(phaseH, g.StrideH, g.DilationH, g.PadTop, g.R);
             var horizontal = Phase.Of(phaseW, g.StrideW, g.DilationW, g.PadLeft, g.S);
-            int h = Tiles(g.H - phaseH, g.StrideH), width = Tiles(g.W - phaseW, g.StrideW);
+            int h = DivideUp(g.H - phaseH, g.StrideH), width = DivideUp(g.W - phaseW, g.StrideW);
             phases.Add(new()
             {
                 A = V(dy), B = V(w),

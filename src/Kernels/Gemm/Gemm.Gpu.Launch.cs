@@ -71,16 +71,16 @@ internal sealed partial class GpuKernels
         if (!isWide) return ProductTile.Narrow;
         if (_device.Precision != GpuPrecision.Float32 && a.Columns > 32 && a.Rows > 32 && a.Depth >= DepthStep) return ProductTile.Tensor;
         if (a.Columns <= 32) return ProductTile.Thin;
-        long tiles = (long)Tiles(a.Rows, 128) * Tiles(a.Columns, 128) * groups * Math.Max(1, a.Depth / (4 * ShortestSplit));
+        long tiles = (long)DivideUp(a.Rows, 128) * DivideUp(a.Columns, 128) * groups * Math.Max(1, a.Depth / (4 * ShortestSplit));
         return a.Columns > 64 && a.Rows > 64 && tiles >= Multiprocessors ? ProductTile.Large : ProductTile.Medium;
     }
 
     private int ChooseSplits(in ProductArguments a, int groups, ProductTile tile, long length)
     {
         var (rows, columns, resident) = Shape(tile);
-        long tiles = (long)Tiles(a.Rows, rows) * Tiles(a.Columns, columns) * groups;
+        long tiles = (long)DivideUp(a.Rows, rows) * DivideUp(a.Columns, columns) * groups;
         long splits = Math.Min(Multiprocessors * resident / tiles, a.Depth / ShortestSplit);
-        splits = Math.Max(splits, Tiles(a.Depth, LongestSum));
+        splits = Math.Max(splits, DivideUp(a.Depth, LongestSum));
         return (int)Math.Clamp(Math.Min(splits, int.MaxValue / length), 1, MostSplits);
     }
 
@@ -97,9 +97,9 @@ internal sealed partial class GpuKernels
         where TNarrow : struct, IProductForm
     {
         var (rows, columns, _) = Shape(tile);
-        a.ColumnTiles = Tiles(a.Columns, columns);
+        a.ColumnTiles = DivideUp(a.Columns, columns);
         // Tiles of the same rows follow one another: what they gather is in the level-2 cache.
-        var grid = (Tiles(a.Rows, rows) * a.ColumnTiles, a.Splits, groups);
+        var grid = (DivideUp(a.Rows, rows) * a.ColumnTiles, a.Splits, groups);
         int apart = 8 / (128 / columns); // Tile.Depth / Tile.LoadsA
         (a.Pixels.NextN, a.Pixels.NextH, a.Pixels.NextW) = (apart / a.Pixels.W / a.Pixels.H, apart / a.Pixels.W % a.Pixels.H, apart % a.Pixels.W);
         switch (tile)
@@ -122,9 +122,7 @@ internal sealed partial class GpuKernels
         }
     }
 
-    private static int Tiles(int count, int size) => (int)(((long)count + size - 1) / size);
-
-    private static int RoundUp(int count, int multiple) => Tiles(count, multiple) * multiple;
+    private static int RoundUp(int count, int multiple) => DivideUp(count, multiple) * multiple;
 
     /// <summary>The second half of a product whose sums were split: adds the parts in their order, and does what follows a product.</summary>
     private void AddSplits(ArrayView<float> parts, int splits, int columns, BufferView y, ProductEpilogue epilogue)

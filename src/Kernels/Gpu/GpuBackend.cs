@@ -41,6 +41,9 @@ public static class GpuBackend
     /// <summary>Whether a name means a GPU device, there or not.</summary>
     public static bool IsName(string name) => name is "cuda" or "opencl" or "ilgpu-cpu" || name.StartsWith("cuda:", StringComparison.Ordinal) || name.StartsWith("opencl:", StringComparison.Ordinal);
 
+    /// <summary>Names of the kernels in which time is spent.</summary>
+    internal static IReadOnlySet<string> HotKernels => GpuRuntime.HotKernels;
+
     /// <summary>What a benchmark needs to know of a device that <see cref="Open"/> made.</summary>
     internal static IGpuInspector Inspect(Device device) => GpuRuntime.Inspect(device);
 
@@ -81,6 +84,24 @@ internal interface IGpuInspector
     /// <summary>Waits until everything asked for is done.</summary>
     void Synchronize();
 
+    /// <summary>Launches and copies that wait for a kernel to be compiled.</summary>
+    int Waiting { get; }
+
+    /// <summary>Kernels that were asked for so far, as <see cref="GpuRuntime.Kernels"/> names them.</summary>
+    IReadOnlyCollection<string> Asked { get; }
+
+    /// <summary>Times that the host waited for results.</summary>
+    int Reads { get; }
+
+    /// <summary>Bytes of the device's second-level cache; 0 where nobody says.</summary>
+    long CacheBytes { get; }
+
+    /// <summary>What the driver made of the kernels that ran: registers of a thread, and bytes of local memory, which should be 0. On CUDA only.</summary>
+    IReadOnlyList<(string Kernel, int Registers, int LocalBytes)> Loaded { get; }
+
+    /// <summary>Runs a kernel that is none of the engine's.</summary>
+    void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct;
+
     /// <summary>The time from the beginning to the end of what the work asks the device to do: by the device's events on CUDA, by the host's clock elsewhere.</summary>
     /// <param name="before">Asked of the device first, not timed: it keeps the device busy while the host asks for what is timed, and clears its caches.</param>
     /// <param name="work">What is timed. It must not wait for the device.</param>
@@ -89,3 +110,16 @@ internal interface IGpuInspector
 
 /// <summary>One kernel compiled to PTX without a device, and what it promises; for tests.</summary>
 internal sealed record PtxListing(string Kernel, string Ptx, int Group, int MinGroups, bool Hot, bool Wide, IReadOnlyList<string> Uses);
+
+/// <summary>Compiles kernels to PTX without a device; for tests and measurements.</summary>
+internal interface IPtxCompiler
+{
+    /// <summary>Kernels compiled, and kernels found on disk.</summary>
+    (int Compiled, int Found) Counts { get; }
+
+    /// <summary>The PTX of a kernel, as <see cref="GpuRuntime.Kernels"/> names it.</summary>
+    string Compile(string kernel);
+
+    /// <summary>The name under which a driver is asked for a kernel.</summary>
+    string EntryOf(string kernel);
+}

@@ -29,7 +29,7 @@ internal sealed partial class GpuKernels
         where L : unmanaged, ILanes<L> where F : struct, IGpuFunction
     {
         long columns = g.Inner / L.Width;
-        int log = Math.Min(5, Log2Up(columns)), lanes = 1 << log, rows = BarrierGroup(SumGroup) / lanes;
+        int log = Math.Min(5, GpuMath.Log2Up(columns)), lanes = 1 << log, rows = BarrierGroup(SumGroup) / lanes;
         long groups = g.Outer * DivideUp(columns, lanes);
         // At least 16 rows a thread: below that a chunk costs more than it brings.
         int chunks = (int)Math.Clamp(_device.FullGrid / groups, 1, Math.Min(mostChunks, Math.Max(1, g.Length / (rows * 16L))));
@@ -50,8 +50,6 @@ internal sealed partial class GpuKernels
         LaunchGroups(ColumnSumKernel<L, F>, ((int)groups, chunks, 1), arguments, BarrierGroup(SumGroup));
         SumColumns<L, ScaleFunction>(new(g.Outer, chunks, g.Inner), totals.Floats, totals.Floats, y, scale, accumulate, mostChunks: 1);
     }
-
-    private static int Log2Up(long value) => value <= 1 ? 0 : System.Numerics.BitOperations.Log2((ulong)(value - 1)) + 1;
 
     internal struct SumArguments
     {

@@ -59,6 +59,7 @@ public sealed class LearningRateFinder
         copy.Train();
         using var optimizer = Recipe.MakeOptimizer(copy.NamedParameters());
         using var log = new StepLog(copy.Device);
+        var scaler = LossScaler.For(copy.Device, state: null);
         List<LearningRatePoint> points = [];
         double average = 0, lowest = double.PositiveInfinity;
         bool stopped = false;
@@ -67,7 +68,7 @@ public sealed class LearningRateFinder
             cancellation.ThrowIfCancellationRequested();
             int step = points.Count;
             double rate = Minimum * Math.Pow(Maximum / Minimum, step / (double)(Steps - 1));
-            TrainingStep.Run(copy, optimizer, Recipe, batch, step, rate, log);
+            TrainingStep.Run(copy, optimizer, Recipe, batch, step, rate, log, scaler);
             double loss = log.Read()[0].Loss;
             average = (Smoothing * average) + ((1 - Smoothing) * loss);
             double smoothed = average / (1 - Math.Pow(Smoothing, step + 1));

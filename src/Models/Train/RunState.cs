@@ -54,6 +54,9 @@ public sealed record RunState
     /// <summary>Seconds spent in the epoch under way.</summary>
     public double EpochSeconds { get; init; }
 
+    /// <summary>Where the scaling of the loss stands; null in runs that never needed it.</summary>
+    public LossScaling? LossScaling { get; init; }
+
     /// <summary>Finished epochs, one each.</summary>
     public IReadOnlyList<EpochResult> History { get; init; } = [];
 

@@ -36,10 +36,22 @@ internal sealed class StepLog : IDisposable
     /// <returns>False when it is known already that the loss is no finite number: then nothing should be changed by it.</returns>
     public bool Add(Tensor loss, Tensor logits, Tensor labels)
     {
-        var slot = _kept.View.Slice(2 * _count++, 2);
         var g = new SoftmaxCrossEntropyGeometry(logits.Shape[0], (int)(logits.Data.Length / logits.Shape[0]));
-        _device.Kernels.Scale(loss.Data, slot.Slice(0, 1), 1, accumulate: false);
-        _device.Kernels.CountHits(g, logits.Data, labels.Data, slot.Slice(1, 1));
+        _device.Kernels.CountHits(g, logits.Data, labels.Data, _kept.View.Slice((2 * _count) + 1, 1));
+        return Keep(loss);
+    }
+
+    /// <summary>Keeps a step's loss, where nothing is hit.</summary>
+    /// <returns>As the other.</returns>
+    public bool Add(Tensor loss)
+    {
+        _device.Kernels.Fill(_kept.View.Slice((2 * _count) + 1, 1), 0);
+        return Keep(loss);
+    }
+
+    private bool Keep(Tensor loss)
+    {
+        _device.Kernels.Scale(loss.Data, _kept.View.Slice(2 * _count++, 1), 1, accumulate: false);
         return _device.IsAsynchronous || double.IsFinite(loss.Item());
     }
 

@@ -79,6 +79,12 @@ public sealed record SuperResolutionState
     /// <summary>Seconds spent in the epoch under way.</summary>
     public double EpochSeconds { get; init; }
 
+    /// <summary>Where it was last trained; null in runs of earlier versions.</summary>
+    public string? Environment { get; init; }
+
+    /// <summary>Where the scaling of the loss stands; null in runs that never needed it.</summary>
+    public LossScaling? LossScaling { get; init; }
+
     /// <summary>Finished epochs, one each.</summary>
     public IReadOnlyList<SuperResolutionEpoch> History { get; init; } = [];
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using RefConv.IO;
+using RefConv.Kernels;
 using RefConv.Models.Data;
 using RefConv.Optim;
 
@@ -55,6 +56,8 @@ public sealed class SuperResolutionTrainer : IDisposable
     private readonly PatchLoader _loader;
     private readonly Adam _optimizer;
     private readonly RunFolder? _folder;
+    private readonly StepLog _log;
+    private readonly LossScaler? _scaler;
 
     /// <summary>Starts a run.</summary>
     /// <param name="model">What to train; changed in place.</param>
@@ -68,10 +71,12 @@ public sealed class SuperResolutionTrainer : IDisposable
         state.Recipe.Validate();
         if (model is not Sesr sesr) throw new ArgumentException($"{model.Spec.Architecture} is a classifier. Super-resolution takes one of {string.Join(", ", Zoo.NamesOf(ModelTask.SuperResolution))}.");
         if (sesr.Scale != data.Scale) throw new ArgumentException($"{model.Spec.Architecture} enlarges {sesr.Scale} times, and the pictures were made {data.Scale} times smaller.");
-        (Model, _data, State, _folder) = (model, data, state, folder);
+        (Model, _data, State, _folder) = (model, data, state with { Environment = $"{model.Device.Name}, {model.Device.Description}" }, folder);
         _loader = new PatchLoader(data, state.Recipe.PatchSize, state.Recipe.PatchesPerImage, state.Recipe.BatchSize, state.Recipe.Seed);
         _optimizer = new Adam([new ParameterGroup([.. model.NamedParameters().Where(p => p.Parameter.Trainable)])], new AdamOptions { AmsGrad = true });
         if (optimizer != null) _optimizer.Load(optimizer);
+        _log = new StepLog(model.Device);
+        _scaler = LossScaler.For(model.Device, state.LossScaling);
     }
 
     /// <summary>The model in training.</summary>
@@ -83,7 +88,7 @@ public sealed class SuperResolutionTrainer : IDisposable
     /// <summary>The pictures.</summary>
     public SuperResolutionData Data => _data;
 
-    /// <summary>Called after every step with (steps done, steps of the epoch, mean loss of the epoch so far).</summary>
+    /// <summary>Called for every step, on devices that compute on their own some steps later, with (steps done, steps of the epoch, mean loss of the epoch so far).</summary>
     public Action<int, int, double>? OnStep { get; set; }
 
     /// <summary>Called after every epoch and its evaluation.</summary>
@@ -119,7 +124,16 @@ public sealed class SuperResolutionTrainer : IDisposable
         Model.Train();
         while (State.Epoch < last)
         {
-            bool finished = RunEpoch(cancellation);
+            bool finished;
+            try
+            {
+                finished = RunEpoch(cancellation);
+            }
+            catch (DeviceLostException e) when (_folder is { } folder && File.Exists(folder.LastFile))
+            {
+                throw new DeviceLostException($"{e.Message} The last checkpoint is not touched by that. Go on from it with: refconv train --resume {folder.Path}", e);
+            }
+            if (_scaler != null) State = State with { LossScaling = _scaler.State };
             if (Model.NamedParameters().FirstOrDefault(p => !p.Parameter.ToArray().All(float.IsFinite)) is { Parameter: not null } bad)
                 throw Diverged($"'{bad.Name}' holds values that are no finite numbers");
             if (finished && State.History.All(h => h.Psnr <= State.History[^1].Psnr)) _folder?.SaveBest(Model, null);
@@ -140,7 +154,11 @@ public sealed class SuperResolutionTrainer : IDisposable
     }
 
     /// <summary>Gives the optimiser's memory back; the model stays.</summary>
-    public void Dispose() => _optimizer.Dispose();
+    public void Dispose()
+    {
+        _optimizer.Dispose();
+        _log.Dispose();
+    }
 
     /// <returns>False when it was cancelled.</returns>
     private bool RunEpoch(CancellationToken cancellation)
@@ -149,14 +167,18 @@ public sealed class SuperResolutionTrainer : IDisposable
         double before = State.EpochSeconds;
         int steps = _loader.BatchesPerEpoch, batch = _loader.BatchSize, size = _loader.PatchSize, large = size * _data.Scale;
         float[] low = new float[batch * size * size], high = new float[batch * large * large];
-        while (State.StepInEpoch < steps)
+        for (int step = State.StepInEpoch; step < steps; step++)
         {
-            if (cancellation.IsCancellationRequested) return Stopped();
-            _loader.Fill(State.Epoch, State.StepInEpoch, low, high);
-            double loss = Step(low, high, new Shape(batch, size, size, 1), new Shape(batch, large, large, 1));
-            State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss };
-            OnStep?.Invoke(State.StepInEpoch, steps, State.LossSum / State.StepInEpoch);
+            if (cancellation.IsCancellationRequested)
+            {
+                Collect(steps);
+                return Stopped();
+            }
+            _loader.Fill(State.Epoch, step, low, high);
+            Step(step, low, high, new Shape(batch, size, size, 1), new Shape(batch, large, large, 1));
+            if (_log.IsFull) Collect(steps);
         }
+        Collect(steps);
         double psnr;
         try
         {
@@ -177,18 +199,35 @@ public sealed class SuperResolutionTrainer : IDisposable
         }
     }
 
-    private double Step(float[] low, float[] high, Shape lowShape, Shape highShape)
+    /// <summary>Reads what the steps since the last time gave.</summary>
+    private void Collect(int steps)
+    {
+        foreach (var (loss, _) in _log.Read())
+        {
+            if (!double.IsFinite(loss)) throw Diverged($"The loss is {loss}");
+            State = State with { StepInEpoch = State.StepInEpoch + 1, LossSum = State.LossSum + loss };
+            OnStep?.Invoke(State.StepInEpoch, steps, State.LossSum / State.StepInEpoch);
+        }
+    }
+
+    private void Step(int step, float[] low, float[] high, Shape lowShape, Shape highShape)
     {
         using var x = Tensor.From(Model.Device, low, lowShape);
         using var target = Tensor.From(Model.Device, high, highShape);
-        using var tape = Tape.Train((State.Epoch * (long)_loader.BatchesPerEpoch) + State.StepInEpoch, State.Recipe.Seed);
+        using var tape = Tape.Train((State.Epoch * (long)_loader.BatchesPerEpoch) + step, State.Recipe.Seed);
         var loss = Model.Forward(x).L1Loss(target);
-        double value = loss.Item();
-        if (!double.IsFinite(value)) throw Diverged($"The loss is {value}");
-        tape.Backward(loss);
+        if (!_log.Add(loss)) return;
+        if (_scaler == null)
+        {
+            tape.Backward(loss);
+        }
+        else
+        {
+            _scaler.Backward(tape, loss);
+            if (!_scaler.Unscale(_optimizer)) return;
+        }
         _optimizer.Step(State.Recipe.LearningRate);
         _optimizer.ZeroGrad();
-        return value;
     }
 
     private DivergedException Diverged(string what) =>

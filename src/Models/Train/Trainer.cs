@@ -52,6 +52,7 @@ public sealed class Trainer : IDisposable
     private readonly BatchLoader _loader;
     private readonly RunFolder? _folder;
     private readonly StepLog _log;
+    private readonly LossScaler? _scaler;
 
     /// <summary>Starts a run.</summary>
     /// <param name="model">What to train; changed in place.</param>
@@ -73,6 +74,7 @@ public sealed class Trainer : IDisposable
         _optimizer = recipe.MakeOptimizer(model.NamedParameters());
         _average = MakeAverage();
         _log = new StepLog(model.Device);
+        _scaler = LossScaler.For(model.Device, state.LossScaling);
         if (training == null) return;
         try
         {
@@ -170,7 +172,7 @@ public sealed class Trainer : IDisposable
             }
             long step = (State.Epoch * (long)steps) + State.StepInEpoch + pending.Count;
             double now = _schedule.At(step);
-            TrainingStep.Run(Model, _optimizer, State.Recipe, batch, step, now, _log);
+            TrainingStep.Run(Model, _optimizer, State.Recipe, batch, step, now, _log, _scaler);
             pending.Add((now, batch.Count));
             if (_log.IsFull) Collect(pending, batchSize, steps);
             _average?.Update(step);
@@ -232,7 +234,11 @@ public sealed class Trainer : IDisposable
         _average = null;
     }
 
-    private void Save() => _folder?.SaveLast(Model, _optimizer.State().Concat(_average?.State() ?? []), State, _info);
+    private void Save()
+    {
+        if (_scaler != null) State = State with { LossScaling = _scaler.State };
+        _folder?.SaveLast(Model, _optimizer.State().Concat(_average?.State() ?? []), State, _info);
+    }
 
     /// <summary>
     /// Lets methods change the model at the end of an epoch, before it is saved. Parameters that are there before and after keep the optimiser's state; new ones begin

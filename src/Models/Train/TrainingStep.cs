@@ -15,7 +15,8 @@ internal static class TrainingStep
     /// <param name="step">Number of the step in the run, from 0: dropout depends on it.</param>
     /// <param name="learningRate">η</param>
     /// <param name="log">Takes what the step gave. Where it is known at once that the loss is no finite number, nothing is changed.</param>
-    public static void Run(Model model, IOptimizer optimizer, Recipe recipe, Batch batch, long step, double learningRate, StepLog log)
+    /// <param name="scaler">Where the device needs one.</param>
+    public static void Run(Model model, IOptimizer optimizer, Recipe recipe, Batch batch, long step, double learningRate, StepLog log, LossScaler? scaler = null)
     {
         var device = model.Device;
         using var x = Tensor.From(device, batch.Images, new Shape(batch.Count, batch.Height, batch.Width, batch.Channels));
@@ -24,9 +25,17 @@ internal static class TrainingStep
         var logits = model.Forward(x);
         var loss = target.Loss(logits, recipe.LabelSmoothing);
         if (!log.Add(loss, logits, target.Counted)) return;
-        tape.Backward(loss);
+        if (scaler == null)
+        {
+            tape.Backward(loss);
+        }
+        else
+        {
+            scaler.Backward(tape, loss);
+            if (!scaler.Unscale(optimizer)) return;
+        }
         foreach (var form in model.Forms) (form.Method as IEvolving)?.AfterBackward(model);
-        if (recipe.ClipNorm > 0) GradientClipping.ClipNorm(optimizer.Groups.SelectMany(g => g.Parameters).Select(p => p.Parameter), recipe.ClipNorm);
+        if (recipe.ClipNorm > 0) GradientClipping.Clip(optimizer.Groups.SelectMany(g => g.Parameters).Select(p => p.Parameter), recipe.ClipNorm);
         optimizer.Step(learningRate);
         optimizer.ZeroGrad();
     }

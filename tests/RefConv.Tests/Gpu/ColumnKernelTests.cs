@@ -9,7 +9,8 @@ public sealed partial class ColumnKernelTests
     public static TheoryData<string> Loops => new(GpuRuntime.Kernels.Where(k =>
         k.StartsWith("NormaliseKernel", StringComparison.Ordinal) || k.StartsWith("LineKernel", StringComparison.Ordinal) || k.StartsWith("MomentsKernel", StringComparison.Ordinal) ||
         k.StartsWith("ColumnSumsKernel", StringComparison.Ordinal) || k.StartsWith("NormSumKernel", StringComparison.Ordinal) || k.StartsWith("PReLUKernel", StringComparison.Ordinal) ||
-        k.StartsWith("LayerNorm", StringComparison.Ordinal) || k.StartsWith("SgdKernel", StringComparison.Ordinal) || k.StartsWith("AdamKernel", StringComparison.Ordinal)).DefaultIfEmpty("none in this build"));
+        k.StartsWith("LayerNorm", StringComparison.Ordinal) || k.StartsWith("SgdKernel", StringComparison.Ordinal) || k.StartsWith("AdamKernel", StringComparison.Ordinal) ||
+        k is "PieceSquaresKernel" or "ClipKernel").DefaultIfEmpty("none in this build"));
 
     /// <summary>An activation's bound that is no number bounds nothing, and a result that is none goes through.</summary>
     [GpuTheory("opencl")]
@@ -88,6 +89,7 @@ public sealed partial class ColumnKernelTests
     [GpuTheory("")]
     [InlineData("SgdKernel")]
     [InlineData("AdamKernel")]
+    [InlineData("ClipKernel")]
     public void DistancesOfParametersMayBeNegative(string kernel)
     {
         string ptx = GpuRuntime.CompileToPtx(kernel).Ptx;

@@ -11,7 +11,11 @@ internal static class GpuRuntime
 
     public static IReadOnlyList<string> Kernels => [];
 
+    public static IReadOnlySet<string> HotKernels { get; } = new HashSet<string>();
+
     public static PtxListing CompileToPtx(string kernel) => throw new DeviceUnavailableException(Reason);
+
+    public static IPtxCompiler NewCompiler(string instructionSet, int most, PtxCache? cache) => throw new DeviceUnavailableException(Reason);
 
     public static IGpuInspector Inspect(Device device) => throw new DeviceUnavailableException(Reason);
 

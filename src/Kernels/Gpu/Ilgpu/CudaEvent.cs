@@ -21,6 +21,16 @@ internal sealed class CudaEvent : IDisposable
         CudaException.ThrowIfFailed(CudaAPI.CurrentAPI.RecordEvent(_event, ((CudaStream)_accelerator.DefaultStream).StreamPtr));
     }
 
+    /// <summary>The device has come by.</summary>
+    public bool IsReached
+    {
+        get
+        {
+            using var binding = _accelerator.BindScoped();
+            return CudaAPI.CurrentAPI.QueryEvent(_event) == CudaError.CUDA_SUCCESS;
+        }
+    }
+
     public void Wait()
     {
         using var binding = _accelerator.BindScoped();

@@ -5,42 +5,45 @@ using ILGPU.Runtime.Cuda;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// Copies to a CUDA device that do not wait for it: values go to page-locked memory first, from which the device fetches them when its turn comes. Some such
-/// blocks are used in turn, and only one whose copy is still under way is waited for: the host is then that many copies ahead.
+/// Copies to a CUDA device that do not wait for it: values go to page-locked memory first, from which the device fetches them when its turn comes.
 /// </summary>
 internal sealed class CudaUploads(CudaAccelerator accelerator) : IDisposable
 {
-    private readonly Slot[] _slots = [new(), new(), new(), new()];
-    private int _next;
+    /// <summary>256 MB: three batches of 128 pictures of 224×224.</summary>
+    private const long MostFloats = 64 << 20;
+
+    private readonly UploadBlocks<Block> _blocks = new(MostFloats, length => new Block(accelerator, length));
 
     public void Write(ArrayView<float> target, ReadOnlySpan<float> source)
     {
-        var slot = _slots[_next];
-        _next = (_next + 1) % _slots.Length;
-        slot.Event?.Wait();
-        if (slot.Memory == null || slot.Memory.Length < source.Length)
+        for (int first = 0; first < source.Length; first += _blocks.MostOfABlock)
         {
-            slot.Memory?.Dispose();
-            slot.Memory = accelerator.AllocatePageLocked1D<float>(Math.Max(source.Length, 1024));
-        }
-        source.CopyTo(slot.Memory.Span);
-        target.CopyFrom(accelerator.DefaultStream, slot.Memory.ArrayView.SubView(0, source.Length));
-        (slot.Event ??= new CudaEvent(accelerator)).Record();
-    }
-
-    public void Dispose()
-    {
-        foreach (var slot in _slots)
-        {
-            slot.Event?.Wait();
-            slot.Event?.Dispose();
-            slot.Memory?.Dispose();
+            int length = Math.Min(_blocks.MostOfABlock, source.Length - first);
+            var block = _blocks.Take(length);
+            source.Slice(first, length).CopyTo(block.Memory.Span);
+            target.SubView(first, length).CopyFrom(accelerator.DefaultStream, block.Memory.ArrayView.SubView(0, length));
+            block.Event.Record();
         }
     }
 
-    private sealed class Slot
+    public void Dispose() => _blocks.Dispose();
+
+    private sealed class Block(CudaAccelerator accelerator, int length) : IUploadBlock
     {
-        public PageLockedArray1D<float>? Memory;
-        public CudaEvent? Event;
+        public PageLockedArray1D<float> Memory { get; } = accelerator.AllocatePageLocked1D<float>(Math.Max(length, 1024));
+
+        public CudaEvent Event { get; } = new(accelerator);
+
+        public int Length => (int)Memory.Length;
+
+        public bool IsFree => Event.IsReached;
+
+        public void Wait() => Event.Wait();
+
+        public void Dispose()
+        {
+            Event.Dispose();
+            Memory.Dispose();
+        }
     }
 }

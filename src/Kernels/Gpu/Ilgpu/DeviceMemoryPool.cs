@@ -10,7 +10,9 @@ namespace RefConv.Kernels;
 /// processor's pool; a request takes a free one of its class, or the smallest that is at most twice as large. Thread-safe.
 /// </summary>
 /// <remarks>Everything runs on one stream, in order: a block that was given back may be lent again before the kernels that used it have run.</remarks>
-internal sealed class DeviceMemoryPool(Accelerator accelerator) : IDisposable
+/// <param name="accelerator">Whose memory.</param>
+/// <param name="synchronize">Waits until everything that was asked for is done, also what has not begun: it may use blocks that were given back.</param>
+internal sealed class DeviceMemoryPool(Accelerator accelerator, Action synchronize) : IDisposable
 {
     private readonly Lock _lock = new();
     private readonly SortedList<long, Stack<MemoryBuffer1D<float, Stride1D.Dense>>> _free = [];
@@ -26,13 +28,17 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator) : IDisposable
         }
     }
 
-    public MemoryBuffer1D<float, Stride1D.Dense> Rent(long floats)
+    /// <summary>Lends a block.</summary>
+    /// <param name="floats">Its least size.</param>
+    /// <param name="counted">It shows in <see cref="Statistics"/> as lent; false for what the device keeps for itself.</param>
+    public MemoryBuffer1D<float, Stride1D.Dense> Rent(long floats, bool counted = true)
     {
         long size = MemoryPool.SizeClass(checked(floats * sizeof(float)));
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             var block = TakeFree(size) ?? Allocate(size);
+            if (!counted) return block;
             _rented++;
             _rentedBytes += block.LengthInBytes;
             _peakBytes = Math.Max(_peakBytes, _rentedBytes);
@@ -40,12 +46,15 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator) : IDisposable
         }
     }
 
-    public void Return(MemoryBuffer1D<float, Stride1D.Dense> block)
+    public void Return(MemoryBuffer1D<float, Stride1D.Dense> block, bool counted = true)
     {
         lock (_lock)
         {
-            _rented--;
-            _rentedBytes -= block.LengthInBytes;
+            if (counted)
+            {
+                _rented--;
+                _rentedBytes -= block.LengthInBytes;
+            }
             if (_disposed)
             {
                 Free(block);
@@ -91,7 +100,7 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator) : IDisposable
     private MemoryBuffer1D<float, Stride1D.Dense> Allocate(long size)
     {
         if (TryAllocate(size) is { } block) return block;
-        accelerator.Synchronize();
+        synchronize();
         TrimLocked();
         return TryAllocate(size) ?? throw new OutOfMemoryException(
             $"{accelerator.Name}: no device memory for {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use, {_heldBytes / 1e6:F1} MB held, {FreeBytes()} free). Use a smaller batch, a narrower model or a smaller image.");
@@ -111,7 +120,18 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator) : IDisposable
         }
     }
 
-    private string FreeBytes() => accelerator is CudaAccelerator cuda ? $"{cuda.GetFreeMemory() / 1e6:F1} MB" : $"of {accelerator.MemorySize / 1e6:F1} MB, what others leave,";
+    /// <remarks>Only CUDA's driver tells; another one, or one that is failing, leaves the sentence without a number.</remarks>
+    private string FreeBytes()
+    {
+        try
+        {
+            return accelerator is CudaAccelerator cuda ? $"{cuda.GetFreeMemory() / 1e6:F1} MB" : $"of {accelerator.MemorySize / 1e6:F1} MB, what others leave,";
+        }
+        catch (CudaException)
+        {
+            return "an unknown number of MB";
+        }
+    }
 
     private void Free(MemoryBuffer1D<float, Stride1D.Dense> block)
     {

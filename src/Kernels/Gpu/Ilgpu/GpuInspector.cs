@@ -14,9 +14,32 @@ internal sealed class GpuInspector(IlgpuDevice device) : IGpuInspector
 
     public nint Address(BufferView view) => device.Accelerator is CudaAccelerator ? device.View(view).LoadEffectiveAddressAsPtr() : throw new NotSupportedException($"{device.Name} has no addresses that other libraries could use.");
 
-    public void Copy(BufferView from, BufferView to) => device.View(from).CopyTo(device.Accelerator.DefaultStream, device.View(to));
+    public void Copy(BufferView from, BufferView to)
+    {
+        var (source, target) = (device.View(from), device.View(to));
+        device.Launcher.InOrder(() => source.CopyTo(device.Accelerator.DefaultStream, target));
+    }
 
-    public void Synchronize() => device.Accelerator.Synchronize();
+    public int Waiting => device.Launcher.Waiting;
+
+    public IReadOnlyCollection<string> Asked => [.. device.Launcher.Asked.Select(KernelLauncher.Name)];
+
+    public int Reads => device.Reads;
+
+    public long CacheBytes => device.Accelerator is CudaAccelerator cuda ? CudaDriver.CacheBytes(cuda) : 0;
+
+    public IReadOnlyList<(string Kernel, int Registers, int LocalBytes)> Loaded
+    {
+        get
+        {
+            device.Accelerator.Bind();
+            return [.. device.Launcher.Loaded.Where(k => k.Value is CudaKernel).Select(k => (KernelLauncher.Name(k.Key), CudaDriver.Needs((CudaKernel)k.Value))).Select(k => (k.Item1, k.Item2.Registers, k.Item2.LocalBytes)).OrderBy(k => k.Item1, StringComparer.Ordinal)];
+        }
+    }
+
+    public void Launch<TArguments>(Action<TArguments> kernel, (int X, int Y, int Z) groups, TArguments arguments) where TArguments : struct => device.Launcher.Launch(kernel, groups, arguments);
+
+    public void Synchronize() => device.Synchronize();
 
     public double Milliseconds(Action before, Action work)
     {
@@ -30,8 +53,10 @@ internal sealed class GpuInspector(IlgpuDevice device) : IGpuInspector
             return Stopwatch.GetElapsedTime(started).TotalMilliseconds;
         }
         before();
+        device.Launcher.Wait();
         _start.Record();
         work();
+        device.Launcher.Wait();
         _end.Record();
         _end.Wait();
         return _end.MillisecondsSince(_start);

@@ -43,11 +43,16 @@ internal static partial class GpuRuntime
         DriverLibraries.Resolve();
         return Context.Create(builder =>
         {
-            // Below O2 loads and stores go through generic addresses.
-            builder.Optimize(OptimizationLevel.O2).EnableAlgorithms().CPU(CPUDeviceKind.Nvidia).Cuda();
-            builder.OpenCL(DriverLibraries.Admit);
-            TensorCore.Register(builder.GetIntrinsicManager());
+            Configure(builder);
+            builder.CPU(CPUDeviceKind.Nvidia).Cuda().OpenCL(DriverLibraries.Admit);
         });
+    }
+
+    /// <summary>What every context has that compiles: below O2 loads and stores would go through generic addresses.</summary>
+    internal static void Configure(Context.Builder builder)
+    {
+        builder.Optimize(OptimizationLevel.O2).EnableAlgorithms();
+        TensorCore.Register(builder.GetIntrinsicManager());
     }
 
     private static IReadOnlyList<(GpuDeviceInfo, ILGPU.Runtime.Device?)> Find()

@@ -19,8 +19,8 @@ internal sealed class IlgpuDevice : Device
         Name = name;
         Accelerator = accelerator;
         Precision = precision;
-        _memory = new DeviceMemoryPool(accelerator);
         Launcher = new KernelLauncher(name, accelerator);
+        _memory = new DeviceMemoryPool(accelerator, Synchronize);
         Nothing = accelerator.Allocate1D<float>(4);
         if (accelerator is CudaAccelerator cuda) _uploads = new CudaUploads(cuda);
         Kernels = new GpuKernels(this);
@@ -38,9 +38,14 @@ internal sealed class IlgpuDevice : Device
 
     public override bool IsAsynchronous => true;
 
+    public override bool NeedsLossScaling => Precision == GpuPrecision.Float16;
+
     public override IKernels Kernels { get; }
 
     public override MemoryStatistics Memory => _memory.Statistics;
+
+    /// <summary>Times that the host waited for results.</summary>
+    internal int Reads { get; private set; }
 
     /// <summary>How it multiplies.</summary>
     public GpuPrecision Precision { get; }
@@ -87,10 +92,22 @@ internal sealed class IlgpuDevice : Device
     {
         CheckLength(destination, source.Length);
         if (source.Length == 0) return;
+        var target = View(destination);
+        if (Launcher.Waiting == 0)
+        {
+            Upload(target, source);
+            return;
+        }
+        float[] copy = source.ToArray(); // the caller may do with his memory what he likes
+        Launcher.InOrder(() => Upload(target, copy), sizeof(float) * (long)copy.Length);
+    }
+
+    private void Upload(ArrayView<float> target, ReadOnlySpan<float> source)
+    {
         try
         {
-            if (_uploads != null) _uploads.Write(View(destination), source);
-            else CopyPinned(destination, source);
+            if (_uploads != null) _uploads.Write(target, source);
+            else CopyPinned(target, source);
         }
         catch (Exception e) when (IsDriverError(e))
         {
@@ -110,6 +127,8 @@ internal sealed class IlgpuDevice : Device
     {
         CheckLength(source, destination.Length);
         if (destination.Length == 0) return;
+        Reads++;
+        Launcher.Wait();
         try
         {
             CopyPinned(source, destination);
@@ -129,21 +148,78 @@ internal sealed class IlgpuDevice : Device
 
     public override void Trim()
     {
-        Accelerator.Synchronize();
+        Synchronize();
         _memory.Trim();
+    }
+
+    /// <summary>Waits until everything asked for is done.</summary>
+    internal void Synchronize()
+    {
+        Launcher.Wait();
+        try
+        {
+            Accelerator.Synchronize();
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, "waiting for its kernels", e);
+        }
     }
 
     /// <summary>The device's view of some elements; four unused ones for an operand that was not given.</summary>
     internal ArrayView<float> View(BufferView view) => view.IsEmpty ? Nothing.View.AsContiguous() : ((GpuBuffer)view.Buffer).Floats.SubView(view.Offset, view.Length);
 
     /// <summary>Lends memory for the length of one kernel call. Dispose it there: what runs after runs later, the memory may be lent again at once.</summary>
-    internal GpuScratch Scratch(long floats) => new(_memory, floats);
+    internal GpuScratch Scratch(long floats)
+    {
+        try
+        {
+            return new(_memory, floats);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"taking memory for {floats} elements, or a kernel before that", e);
+        }
+    }
+
+    /// <summary>Memory that the device keeps for itself, until <see cref="GiveBack"/>.</summary>
+    internal MemoryBuffer1D<float, Stride1D.Dense> Keep(long floats)
+    {
+        try
+        {
+            return _memory.Rent(floats, counted: false);
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"taking memory for {floats} elements, or a kernel before that", e);
+        }
+    }
+
+    internal void GiveBack(MemoryBuffer1D<float, Stride1D.Dense> block) => _memory.Return(block, counted: false);
+
+    /// <summary>Copies whole numbers to the device, in their turn.</summary>
+    internal void Upload(ArrayView<long> target, long[] source) => Launcher.InOrder(() =>
+    {
+        try
+        {
+            unsafe
+            {
+                fixed (long* pinned = source) target.CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
+            }
+        }
+        catch (Exception e) when (IsDriverError(e))
+        {
+            throw new DeviceLostException(Name, $"copying {source.Length} numbers to it", e);
+        }
+    });
 
     protected override void Dispose(bool disposing)
     {
         if (!disposing || Accelerator.IsDisposed) return;
         try
         {
+            Launcher.Abandon();
+            Accelerator.Synchronize(); // what is under way reads memory that goes now
             _uploads?.Dispose();
             Nothing.Dispose();
             _memory.Dispose();
@@ -156,9 +232,9 @@ internal sealed class IlgpuDevice : Device
     }
 
     /// <summary>ILGPU makes an address of the reference without pinning it: if the collector moved the memory meanwhile, the copy would go elsewhere.</summary>
-    private unsafe void CopyPinned(BufferView destination, ReadOnlySpan<float> source)
+    private unsafe void CopyPinned(ArrayView<float> target, ReadOnlySpan<float> source)
     {
-        fixed (float* pinned = source) View(destination).CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
+        fixed (float* pinned = source) target.CopyFromCPU(Accelerator.DefaultStream, ref *pinned, source.Length);
     }
 
     private unsafe void CopyPinned(BufferView source, Span<float> destination)

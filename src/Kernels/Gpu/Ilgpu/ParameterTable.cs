@@ -18,7 +18,7 @@ internal sealed class ParameterTable
     /// <summary>Tables kept, for steps that come again with the same parameters: one for each group of an optimiser.</summary>
     private const int Kept = 16;
 
-    private readonly List<(long[] Rows, MemoryBuffer1D<long, Stride1D.Dense> Memory)> _tables = [];
+    private readonly List<(long[] Rows, MemoryBuffer1D<float, Stride1D.Dense> Memory)> _tables = [];
 
     /// <summary>Pieces of one launch: its views, and which rows of the table are its own.</summary>
     public readonly record struct Launch(ArrayView<float>[] Views, int FirstRow, int Rows);
@@ -51,26 +51,24 @@ internal sealed class ParameterTable
         return Upload(device, CollectionsMarshal.AsSpan(rows));
     }
 
-    private unsafe ArrayView<long> Upload(IlgpuDevice device, ReadOnlySpan<long> rows)
+    private ArrayView<long> Upload(IlgpuDevice device, ReadOnlySpan<long> rows)
     {
-        for (int i = 0; i < _tables.Count; i++)
+        foreach (var (known, table) in _tables)
         {
-            if (rows.SequenceEqual(_tables[i].Rows)) return _tables[i].Memory.View.AsContiguous();
+            if (rows.SequenceEqual(known)) return Numbers(table, rows.Length);
         }
         if (_tables.Count == Kept)
         {
-            device.Accelerator.Synchronize(); // a step may be using it still
-            _tables[0].Memory.Dispose();
+            device.GiveBack(_tables[0].Memory); // what used it comes before what will be in that memory next
             _tables.RemoveAt(0);
         }
-        var memory = device.Accelerator.Allocate1D<long>(Math.Max(1, rows.Length));
-        fixed (long* values = rows)
-        {
-            if (rows.Length > 0) memory.View.AsContiguous().CopyFromCPU(device.Accelerator.DefaultStream, ref *values, rows.Length);
-        }
+        var memory = device.Keep(2L * Math.Max(1, rows.Length));
         _tables.Add((rows.ToArray(), memory));
-        return memory.View.AsContiguous();
+        device.Upload(Numbers(memory, rows.Length), rows.ToArray());
+        return Numbers(memory, rows.Length);
     }
+
+    private static ArrayView<long> Numbers(MemoryBuffer1D<float, Stride1D.Dense> memory, int count) => memory.View.AsContiguous().Cast<long>().SubView(0, count);
 
     private static long Distance(ArrayView<float> from, ArrayView<float> to) => (to.LoadEffectiveAddressAsPtr() - from.LoadEffectiveAddressAsPtr()) / sizeof(float);
 }

@@ -1,6 +1,4 @@
-using System.Reflection;
 using System.Text.RegularExpressions;
-using ILGPU.Backends.PTX;
 
 namespace RefConv.Kernels;
 
@@ -11,10 +9,7 @@ namespace RefConv.Kernels;
 /// </summary>
 internal static partial class PtxRepair
 {
-    private static readonly FieldInfo s_text = typeof(PTXCompiledKernel).GetField($"<{nameof(PTXCompiledKernel.PTXAssembly)}>k__BackingField", BindingFlags.Instance | BindingFlags.NonPublic)
-        ?? throw new InvalidOperationException("This version of ILGPU keeps its PTX elsewhere; version 1.5.3 is needed.");
-
-    public static void Apply(PTXCompiledKernel kernel) => s_text.SetValue(kernel, ConditionalUniformBranch().Replace(kernel.PTXAssembly, "$1bra"));
+    public static string Apply(string ptx) => ConditionalUniformBranch().Replace(ptx, "$1bra");
 
     [GeneratedRegex(@"(@!?%\w+\s+)bra\.uni")]
     private static partial Regex ConditionalUniformBranch();
