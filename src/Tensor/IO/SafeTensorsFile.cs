@@ -92,6 +92,8 @@ public sealed unsafe class SafeTensorsFile : ITensorFile
     /// <inheritdoc/>
     public void RequireFinite(string name, int threads = 1) => Mapped(name).RequireFinite(threads);
 
+    void ITensorFile.ReadFiniteInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter, check: true);
+
     /// <summary>A tensor of whole numbers (I8 to I64, U8 to U64, BOOL).</summary>
     /// <exception cref="FileFormatException">The file has no such tensor, it holds fractions, or a number does not fit.</exception>
     public long[] ReadInt64(string name)
