@@ -122,9 +122,16 @@ public static class StateDict
     {
         var mismatch = Compare(module, state);
         if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
-            throw new StateDictException($"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?", mismatch);
+            throw new StateDictException(Sentence(source, mismatch, module.NamedParameters().Count()), mismatch);
         return (mismatch, [.. module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, state[p.Name]))]);
     }
+
+    /// <summary>Long lists are for what almost fits. Where hardly a name is the same, that is what there is to say.</summary>
+    private static string Sentence(string source, StateMismatch mismatch, int tensors) =>
+        mismatch.Missing.Count > tensors / 2 && mismatch.Unexpected.Count > 0
+            ? $"{source} is of another architecture: of this model's {tensors} tensors it has {tensors - mismatch.Missing.Count} ({mismatch.Missing.Count} missing, such as {mismatch.Missing[0]}; " +
+              $"{mismatch.Unexpected.Count} unexpected, such as {mismatch.Unexpected[0]}). Build the model that it was saved from."
+            : $"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?";
 
     /// <summary>How a state dict and a module disagree.</summary>
     internal static StateMismatch Compare(Module module, IReadOnlyDictionary<string, StateEntry> state)

@@ -9,14 +9,8 @@ internal static unsafe class WeightTranspose
     /// <summary>Outputs that make a cache line of floats.</summary>
     public const int Line = 16;
 
-    /// <summary>Rows and elements of a row that are turned round at a time: they stay in the first-level cache, and four cache lines are written side by side.</summary>
-    private const int Tile = 64;
-
-    /// <summary>
-    /// Floats from one row of a tile to the next. Rows of a file lie a multiple of a large power of two apart more often than not, so that a column of them would fall into a
-    /// few sets of the cache; in a tile it does not.
-    /// </summary>
-    private const int TileStride = Tile + Line;
+    /// <summary>Rows that are turned round at a time: two cache lines are written side by side.</summary>
+    public const int Rows = 2 * Line;
 
     /// <summary>File order to memory order; both dense.</summary>
     public static void ToMemory<T>(T* torch, T* memory, int rows, int columns, int area)
@@ -46,18 +40,8 @@ internal static unsafe class WeightTranspose
     /// <param name="streamed">Write past the caches: rows must be whole lines, and begin at one.</param>
     public static void ToMemory(float* torch, long stride, float* memory, long pitch, long plane, int rows, int columns, int area, bool streamed)
     {
-        float* tile = stackalloc float[Tile * TileStride];
-        int run = columns * area;
-        for (int row = 0; row < rows; row += Tile)
-        {
-            int height = Math.Min(Tile, rows - row);
-            for (int first = 0; first < run; first += Tile)
-            {
-                int width = Math.Min(Tile, run - first);
-                for (int r = 0; r < height; r++) new ReadOnlySpan<float>(torch + ((row + r) * stride) + first, width).CopyTo(new Span<float>(tile + (r * TileStride), width));
-                TurnRound(tile, width, height, memory + row, pitch, plane, first, area, streamed);
-            }
-        }
+        for (int row = 0; row < rows; row += Rows)
+            TurnRound(torch + (row * stride), stride, memory + row, pitch, plane, Math.Min(Rows, rows - row), columns * area, area, streamed);
     }
 
     /// <summary>Memory order to file order; both dense.</summary>
@@ -80,38 +64,40 @@ internal static unsafe class WeightTranspose
         }
     }
 
-    /// <summary>Writes the columns of a tile, the first of which is element <paramref name="first"/> of its rows, each to its place in memory.</summary>
-    private static void TurnRound(float* tile, int width, int height, float* memory, long pitch, long plane, int first, int area, bool streamed)
+    /// <summary>Some rows of the file: each of their <paramref name="run"/> columns goes to one place in memory.</summary>
+    private static void TurnRound(float* torch, long stride, float* memory, long pitch, long plane, int height, int run, int area, bool streamed)
     {
         const int Most = 4;
-        var (column, place) = Math.DivRem(first, area);
         float** to = stackalloc float*[Most];
-        for (int i = 0; i < width; i += Most)
+        float* next = memory;
+        int place = 0;
+        for (int i = 0; i < run; i += Most)
         {
-            int count = Math.Min(Most, width - i);
+            int count = Math.Min(Most, run - i);
             for (int k = 0; k < count; k++)
             {
-                to[k] = memory + (place * plane) + (column * pitch);
+                to[k] = next;
+                next += plane;
                 if (++place < area) continue;
                 place = 0;
-                column++;
+                next += pitch - (area * plane);
             }
-            int done = count == Most && Sse.IsSupported ? FourColumns(tile + i, height, to[0], to[1], to[2], to[3], streamed) : 0;
-            for (int k = 0; k < count; k++)
+            int done = count == Most && Sse.IsSupported ? FourColumns(torch + i, stride, height, to[0], to[1], to[2], to[3], streamed) : 0;
+            for (int row = done; row < height; row++)
             {
-                for (int row = done; row < height; row++) to[k][row] = tile[(row * TileStride) + i + k];
+                for (int k = 0; k < count; k++) to[k][row] = torch[(row * stride) + i + k];
             }
         }
     }
 
-    /// <summary>Four columns of a tile, four rows at a time in registers.</summary>
+    /// <summary>Four columns, four rows at a time in registers.</summary>
     /// <returns>Rows done: the largest multiple of four.</returns>
-    private static int FourColumns(float* tile, int height, float* to0, float* to1, float* to2, float* to3, bool streamed)
+    private static int FourColumns(float* from, long stride, int height, float* to0, float* to1, float* to2, float* to3, bool streamed)
     {
         int row = 0;
-        for (; row <= height - 4; row += 4, tile += 4 * TileStride)
+        for (; row <= height - 4; row += 4, from += 4 * stride)
         {
-            Vector128<float> a = Vector128.Load(tile), b = Vector128.Load(tile + TileStride), c = Vector128.Load(tile + (2 * TileStride)), d = Vector128.Load(tile + (3 * TileStride));
+            Vector128<float> a = Vector128.Load(from), b = Vector128.Load(from + stride), c = Vector128.Load(from + (2 * stride)), d = Vector128.Load(from + (3 * stride));
             Vector128<float> ab01 = Sse.UnpackLow(a, b), cd01 = Sse.UnpackLow(c, d), ab23 = Sse.UnpackHigh(a, b), cd23 = Sse.UnpackHigh(c, d);
             Vector128<float> v0 = Sse.MoveLowToHigh(ab01, cd01), v1 = Sse.MoveHighToLow(cd01, ab01), v2 = Sse.MoveLowToHigh(ab23, cd23), v3 = Sse.MoveHighToLow(cd23, ab23);
             if (streamed)

@@ -13,14 +13,14 @@ namespace RefConv.IO;
 /// <param name="check">Look whether all are finite.</param>
 internal sealed unsafe class WeightCopy(SafeTensorsType type, byte* from, float* to, bool check)
 {
-    /// <summary>Elements of a piece: 256 KiB.</summary>
+    /// <summary>Elements of a piece of what is copied or converted: 256 KiB.</summary>
     private const int Piece = 1 << 16;
 
-    /// <summary>Elements that are read from a row at a time: a page, along which the processor fetches ahead.</summary>
-    private const int RowElements = 1 << 10;
-
-    /// <summary>Rows of a piece, at least: as many lie side by side in memory, four cache lines.</summary>
-    private const int Rows = 64;
+    /// <summary>
+    /// Elements of a row in a piece that is turned round, at most: 1 MiB in all. Whole rows, if possible, lie one after another in the file, a stream that the
+    /// processor fetches ahead; what is converted before is less, because it is there twice.
+    /// </summary>
+    private readonly int _rowElements = (type == SafeTensorsType.F32 ? 1 << 18 : Piece) / WeightTranspose.Rows;
 
     /// <summary>Elements from which a tensor is written past the caches, which would not keep it anyway.</summary>
     private const int Streamed = 1 << 20;
@@ -39,8 +39,8 @@ internal sealed unsafe class WeightCopy(SafeTensorsType type, byte* from, float*
             return !_bad;
         }
         var (rows, columns, area) = layout.Transposed;
-        int width = Math.Clamp(RowElements / area, 1, columns);
-        int height = Math.Min(rows, Math.Max(Rows, Piece / (width * area) / WeightTranspose.Line * WeightTranspose.Line));
+        int width = Math.Clamp(_rowElements / area, 1, columns);
+        int height = Math.Min(rows, Math.Max(WeightTranspose.Rows, Piece / (width * area) / WeightTranspose.Line * WeightTranspose.Line));
         long across = (columns + width - 1) / width, down = (rows + height - 1) / height;
         bool streamed = (long)rows * columns * area >= Streamed && rows % WeightTranspose.Line == 0 && (nint)to % 64 == 0;
         ForAll(device, across * down, i =>
@@ -62,10 +62,8 @@ internal sealed unsafe class WeightCopy(SafeTensorsType type, byte* from, float*
 
     private void Plain(long first, int count)
     {
-        byte* start = from + (first * _size);
-        if (type == SafeTensorsType.F32) Check((float*)start, count); // brings it into the cache, from which it is then copied
-        ElementReader.Read(type, start, new Span<float>(to + first, count));
-        if (type != SafeTensorsType.F32) Check(to + first, count);
+        ElementReader.Read(type, from + (first * _size), new Span<float>(to + first, count));
+        if (check) Note(to + first, count); // it is in the cache still
     }
 
     private void Transposed(ParameterLayout layout, int row, int height, int column, int width, bool streamed)
@@ -77,7 +75,8 @@ internal sealed unsafe class WeightCopy(SafeTensorsType type, byte* from, float*
         float* target = to + ((long)column * rows) + row;
         if (type == SafeTensorsType.F32)
         {
-            for (int r = 0; r < height; r++) Check((float*)start + (r * stride), run);
+            // Also where nobody asks: this is the pass that fetches the piece, in the order in which it lies in the file.
+            for (int r = 0; r < height; r++) Note((float*)start + (r * stride), run);
             WeightTranspose.ToMemory((float*)start, stride, target, rows, (long)columns * rows, height, width, area, streamed);
             return;
         }
@@ -85,14 +84,13 @@ internal sealed unsafe class WeightCopy(SafeTensorsType type, byte* from, float*
         fixed (float* converted = rented)
         {
             for (int r = 0; r < height; r++) ElementReader.Read(type, start + (r * stride * _size), new Span<float>(converted + (r * run), run));
-            Check(converted, height * run);
+            Note(converted, height * run);
             WeightTranspose.ToMemory(converted, run, target, rows, (long)columns * rows, height, width, area, streamed);
         }
         ArrayPool<float>.Shared.Return(rented);
     }
 
-    /// <summary>Also where nobody asks: it is the pass that fetches a piece into the cache, in the order in which it lies in the file.</summary>
-    private void Check(float* values, int count)
+    private void Note(float* values, int count)
     {
         if (!ElementReader.AllFinite(new ReadOnlySpan<float>(values, count)) && check) _bad = true;
     }
