@@ -10,6 +10,9 @@ public sealed record StateEntry(Shape Shape, Func<float[]> Read)
     /// <summary>Copies the values straight into a parameter; null where only <see cref="Read"/> gives them.</summary>
     internal Action<Parameter>? CopyTo { get; init; }
 
+    /// <summary>As <see cref="CopyTo"/>, checking the values in the same pass; null where they must be checked before.</summary>
+    internal Action<Parameter>? CopyChecked { get; init; }
+
     /// <summary>Throws when the values cannot be weights, using at most so many threads; null where they need no check.</summary>
     internal Action<int>? Check { get; init; }
 
@@ -27,6 +30,7 @@ public sealed record StateEntry(Shape Shape, Func<float[]> Read)
         return new StateEntry(new Shape([.. tensor.Shape.Select(size => (int)size)]), () => file.Read(tensor.Name))
         {
             CopyTo = parameter => file.ReadInto(tensor.Name, parameter),
+            CopyChecked = parameter => file.ReadFiniteInto(tensor.Name, parameter),
             Check = threads => file.RequireFinite(tensor.Name, threads),
             Source = file.Path,
         };
@@ -87,10 +91,7 @@ public static class StateDict
     /// <exception cref="FileFormatException">A weight in the file is NaN or infinite.</exception>
     public static StateMismatch Load(Module module, IReadOnlyDictionary<string, StateEntry> state, bool strict = true, string source = "The state dict")
     {
-        var mismatch = Compare(module, state);
-        if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
-            throw new StateDictException($"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?", mismatch);
-        var fitting = module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, Entry: state[p.Name])).ToArray();
+        var (mismatch, fitting) = Fitting(module, state, strict, source);
         // First all that can fail, then the first change.
         foreach (var (parameter, entry) in fitting) entry.Check?.Invoke(parameter.Device.Threads);
         var read = fitting.Where(f => f.Entry.CopyTo is null).Select(f => (f.Parameter, Values: f.Entry.Read())).ToArray();
@@ -98,6 +99,39 @@ public static class StateDict
         foreach (var (parameter, entry) in fitting) entry.CopyTo?.Invoke(parameter);
         return mismatch;
     }
+
+    /// <summary>
+    /// Gives a module that was made for it all its values, in one pass where <see cref="Load"/> needs two: when this throws, the module has some of them and must
+    /// not be used.
+    /// </summary>
+    internal static void LoadNew(Module module, IReadOnlyDictionary<string, StateEntry> state, string source)
+    {
+        foreach (var (parameter, entry) in Fitting(module, state, strict: true, source).Pairs)
+        {
+            if (entry.CopyChecked is { } copy)
+            {
+                copy(parameter);
+                continue;
+            }
+            entry.Check?.Invoke(parameter.Device.Threads);
+            parameter.FromTorch(entry.Read());
+        }
+    }
+
+    private static (StateMismatch Mismatch, (Parameter Parameter, StateEntry Entry)[] Pairs) Fitting(Module module, IReadOnlyDictionary<string, StateEntry> state, bool strict, string source)
+    {
+        var mismatch = Compare(module, state);
+        if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
+            throw new StateDictException(Sentence(source, mismatch, module.NamedParameters().Count()), mismatch);
+        return (mismatch, [.. module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, state[p.Name]))]);
+    }
+
+    /// <summary>Long lists are for what almost fits. Where hardly a name is the same, that is what there is to say.</summary>
+    private static string Sentence(string source, StateMismatch mismatch, int tensors) =>
+        mismatch.Missing.Count > tensors / 2 && mismatch.Unexpected.Count > 0
+            ? $"{source} is of another architecture: of this model's {tensors} tensors it has {tensors - mismatch.Missing.Count} ({mismatch.Missing.Count} missing, such as {mismatch.Missing[0]}; " +
+              $"{mismatch.Unexpected.Count} unexpected, such as {mismatch.Unexpected[0]}). Build the model that it was saved from."
+            : $"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?";
 
     /// <summary>How a state dict and a module disagree.</summary>
     internal static StateMismatch Compare(Module module, IReadOnlyDictionary<string, StateEntry> state)

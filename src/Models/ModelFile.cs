@@ -91,7 +91,7 @@ public static class ModelFile
         var model = Build(path, header, device, file.Entries.Sum(e => e.Count));
         try
         {
-            StateDict.Load(model, Entries(file), strict: true, source: path);
+            StateDict.LoadNew(model, Entries(file), path);
         }
         catch
         {
@@ -147,11 +147,12 @@ public static class ModelFile
         Model? model = null;
         // Every step of the construction may make the whole model anew and some values on the way. Small models are built whatever is in the file, so that it can be said which weights are missing.
         long most = (4 * elements) + SmallModel;
-        var budget = new ParameterBudget(most);
+        // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
+        bool isPlain = header.Forms.Count == 0;
+        var budget = new ParameterBudget(most, zeros: !isPlain);
         try
         {
-            // A training form can only be made from weights that are not all zero; a plain model gets all its values from the file.
-            model = Zoo.Create(header.Spec, header.Forms.Count == 0 ? Initializer.ForLoading(device) : new Initializer(device));
+            model = Zoo.Create(header.Spec, isPlain ? Initializer.ForLoading(device) : new Initializer(device));
             foreach (var form in header.Forms)
             {
                 budget.Dispose();

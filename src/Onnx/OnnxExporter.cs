@@ -162,6 +162,9 @@ public static class OnnxExporter
         if (model.Forms.Count > 0) yield return ("training_form", string.Join(", ", model.Forms.Select(f => f.Method.Name)));
         if (data == null) yield break;
         yield return ("data", data.Name);
+        // Where pictures were resized: to which shorter side, before the middle is cut out, and with which filter.
+        if (data.ResizeTo is { } side) yield return ("resize_to", Number(side));
+        if (data.Interpolation is { } filter) yield return ("interpolation", filter.ToString().ToLowerInvariant());
         yield return ("mean", List(data.Mean.Select(v => (JsonNode)v)));
         yield return ("std", List(data.Std.Select(v => (JsonNode)v)));
         yield return ("class_names", List(data.ClassNames.Select(v => (JsonNode)v!)));

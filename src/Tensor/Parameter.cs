@@ -71,7 +71,7 @@ public sealed record ParameterLayout(Shape TorchShape, Shape View, int[] Permuta
         var (rows, columns, area) = Transposed;
         fixed (T* from = source, to = target)
         {
-            if (toMemory) WeightTranspose.ToMemory(from, (long)columns * area, to, rows, columns, area);
+            if (toMemory) WeightTranspose.ToMemory(from, to, rows, columns, area);
             else WeightTranspose.ToTorch(from, to, rows, columns, area);
         }
         return target;
@@ -123,7 +123,7 @@ public sealed class Parameter : Tensor
     {
         Layout = layout;
         ParameterBudget.Made(this);
-        device.Kernels.Fill(Data, 0);
+        if (ParameterBudget.FillsWithZeros) device.Kernels.Fill(Data, 0);
     }
 
     private static BufferView Memory(Device device, ParameterLayout layout)

@@ -11,15 +11,21 @@ internal sealed class ParameterBudget : IDisposable
 
     private readonly ParameterBudget? _outer = s_current;
     private readonly List<Parameter> _made = [];
+    private readonly bool _fills;
     private long _left;
 
     /// <summary>Opens one.</summary>
     /// <param name="elements">Elements that all parameters made until it is disposed may have.</param>
-    public ParameterBudget(long elements)
+    /// <param name="zeros">False where every element will be written before any is read: a pass over the whole memory of the model that can be saved.</param>
+    public ParameterBudget(long elements, bool zeros = true)
     {
         _left = elements;
+        _fills = zeros;
         s_current = this;
     }
+
+    /// <summary>New parameters of this thread are filled with zeros.</summary>
+    public static bool FillsWithZeros => s_current?._fills ?? true;
 
     /// <summary>Called before memory is taken for a parameter.</summary>
     /// <returns>The elements asked for.</returns>

@@ -1,40 +1,47 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
 namespace RefConv;
 
-/// <summary>
-/// The change of order that almost all weights need: <c>[out, in, kh·kw]</c> in files, <c>[kh·kw, in, out]</c> in memory. By tiles of 16 outputs, so that
-/// whole cache lines are written and the rows that are read stay in the cache.
-/// </summary>
+/// <summary>The change of order that almost all weights need: <c>[out, in, kh·kw]</c> in files, <c>[kh·kw, in, out]</c> in memory.</summary>
 internal static unsafe class WeightTranspose
 {
-    /// <summary>Elements of a block that stays in the second-level cache.</summary>
-    public const int BlockElements = 1 << 16;
+    /// <summary>Outputs that make a cache line of floats.</summary>
+    public const int Line = 16;
 
-    private const int Tile = 16;
+    /// <summary>Rows that are turned round at a time: two cache lines are written side by side.</summary>
+    public const int Rows = 2 * Line;
 
-    /// <summary>File order to memory order.</summary>
+    /// <summary>File order to memory order; both dense.</summary>
+    public static void ToMemory<T>(T* torch, T* memory, int rows, int columns, int area)
+        where T : unmanaged
+    {
+        long stride = (long)columns * area, plane = (long)columns * rows;
+        if (typeof(T) == typeof(float))
+        {
+            ToMemory((float*)torch, stride, (float*)memory, rows, plane, rows, columns, area, streamed: false);
+            return;
+        }
+        for (int row = 0; row < rows; row++)
+        {
+            for (long i = 0; i < stride; i++) memory[(i % area * plane) + (i / area * rows) + row] = torch[(row * stride) + i];
+        }
+    }
+
+    /// <summary>File order to memory order, of some rows and columns.</summary>
     /// <param name="torch">[rows, columns, area], a row every <paramref name="stride"/> elements.</param>
-    /// <param name="stride">At least columns·area: more for some columns of a wider matrix.</param>
-    /// <param name="memory">[area, columns, rows], dense.</param>
+    /// <param name="stride">From row to row in the file: columns·area of the whole matrix.</param>
+    /// <param name="memory">[area, columns, rows].</param>
+    /// <param name="pitch">From column to column in memory: rows of the whole matrix.</param>
+    /// <param name="plane">From one place in the kernel to the next: columns·rows of the whole matrix.</param>
     /// <param name="rows">Outputs.</param>
     /// <param name="columns">Inputs of a group.</param>
     /// <param name="area">Places in the kernel.</param>
-    public static void ToMemory<T>(T* torch, long stride, T* memory, int rows, int columns, int area)
-        where T : unmanaged
+    /// <param name="streamed">Write past the caches: rows must be whole lines, and begin at one.</param>
+    public static void ToMemory(float* torch, long stride, float* memory, long pitch, long plane, int rows, int columns, int area, bool streamed)
     {
-        for (int row = 0; row < rows; row += Tile)
-        {
-            int count = Math.Min(Tile, rows - row);
-            for (int column = 0; column < columns; column++)
-            {
-                T* from = torch + (row * stride) + ((long)column * area);
-                for (int place = 0; place < area; place++)
-                {
-                    T* to = memory + ((((long)place * columns) + column) * rows) + row;
-                    if (count == Tile) Line(from + place, stride, to);
-                    else for (int i = 0; i < count; i++) to[i] = from[(i * stride) + place];
-                }
-            }
-        }
+        for (int row = 0; row < rows; row += Rows)
+            TurnRound(torch + (row * stride), stride, memory + row, pitch, plane, Math.Min(Rows, rows - row), columns * area, area, streamed);
     }
 
     /// <summary>Memory order to file order; both dense.</summary>
@@ -42,9 +49,9 @@ internal static unsafe class WeightTranspose
         where T : unmanaged
     {
         long stride = (long)columns * area;
-        for (int row = 0; row < rows; row += Tile)
+        for (int row = 0; row < rows; row += Line)
         {
-            int count = Math.Min(Tile, rows - row);
+            int count = Math.Min(Line, rows - row);
             for (int column = 0; column < columns; column++)
             {
                 T* to = torch + (row * stride) + ((long)column * area);
@@ -57,17 +64,55 @@ internal static unsafe class WeightTranspose
         }
     }
 
-    private static void Line<T>(T* from, long stride, T* to)
-        where T : unmanaged
+    /// <summary>Some rows of the file: each of their <paramref name="run"/> columns goes to one place in memory.</summary>
+    private static void TurnRound(float* torch, long stride, float* memory, long pitch, long plane, int height, int run, int area, bool streamed)
     {
-        for (int i = 0; i < Tile; i += 4)
+        const int Most = 4;
+        float** to = stackalloc float*[Most];
+        float* next = memory;
+        int place = 0;
+        for (int i = 0; i < run; i += Most)
         {
-            T* four = from + (i * stride);
-            T a = four[0], b = four[stride], c = four[2 * stride], d = four[3 * stride];
-            to[i] = a;
-            to[i + 1] = b;
-            to[i + 2] = c;
-            to[i + 3] = d;
+            int count = Math.Min(Most, run - i);
+            for (int k = 0; k < count; k++)
+            {
+                to[k] = next;
+                next += plane;
+                if (++place < area) continue;
+                place = 0;
+                next += pitch - (area * plane);
+            }
+            int done = count == Most && Sse.IsSupported ? FourColumns(torch + i, stride, height, to[0], to[1], to[2], to[3], streamed) : 0;
+            for (int row = done; row < height; row++)
+            {
+                for (int k = 0; k < count; k++) to[k][row] = torch[(row * stride) + i + k];
+            }
         }
+    }
+
+    /// <summary>Four columns, four rows at a time in registers.</summary>
+    /// <returns>Rows done: the largest multiple of four.</returns>
+    private static int FourColumns(float* from, long stride, int height, float* to0, float* to1, float* to2, float* to3, bool streamed)
+    {
+        int row = 0;
+        for (; row <= height - 4; row += 4, from += 4 * stride)
+        {
+            Vector128<float> a = Vector128.Load(from), b = Vector128.Load(from + stride), c = Vector128.Load(from + (2 * stride)), d = Vector128.Load(from + (3 * stride));
+            Vector128<float> ab01 = Sse.UnpackLow(a, b), cd01 = Sse.UnpackLow(c, d), ab23 = Sse.UnpackHigh(a, b), cd23 = Sse.UnpackHigh(c, d);
+            Vector128<float> v0 = Sse.MoveLowToHigh(ab01, cd01), v1 = Sse.MoveHighToLow(cd01, ab01), v2 = Sse.MoveLowToHigh(ab23, cd23), v3 = Sse.MoveHighToLow(cd23, ab23);
+            if (streamed)
+            {
+                v0.StoreAlignedNonTemporal(to0 + row);
+                v1.StoreAlignedNonTemporal(to1 + row);
+                v2.StoreAlignedNonTemporal(to2 + row);
+                v3.StoreAlignedNonTemporal(to3 + row);
+                continue;
+            }
+            v0.Store(to0 + row);
+            v1.Store(to1 + row);
+            v2.Store(to2 + row);
+            v3.Store(to3 + row);
+        }
+        return row;
     }
 }

@@ -5,7 +5,7 @@ namespace RefConv.Models;
 /// A map is used when more of the model's names are found with it than without.
 /// </summary>
 /// <remarks>
-/// Rows for Ding's MobileNetV1 and ResNet and for timm's FasterNet, ConvNeXt and EfficientNet blocks were read off those repositories' code. The rest,
+/// Rows for Ding's MobileNetV1 and ResNet were read off those repositories' code; timm's are compared with what timm computes (see <see cref="TimmKeys"/>). The rest,
 /// marked so, follows the published files' names and was not compared with the files themselves; a map that is wrong finds no names, and the error lists what is
 /// missing. Repositories whose layers compute something else under other names have no map, so that their weights are refused: efficientnet_pytorch has norms of
 /// ε = 1e-3 and TensorFlow's padding, which is uneven where a stride is 2.
@@ -25,7 +25,7 @@ internal static class KeyMaps
         "vgg16_bn" => [TimmKeys.Vgg()],
         _ when spec.Architecture.StartsWith("resnet", StringComparison.Ordinal) => [KeyMap.Of("Ding", DingResNet())],
         _ when spec.Architecture.StartsWith("fasternet_", StringComparison.Ordinal) => [TimmKeys.FasterNet()],
-        _ when spec.Architecture.StartsWith("repvgg_", StringComparison.Ordinal) => [RepVggTrained.Map],
+        _ when spec.Architecture.StartsWith("repvgg_", StringComparison.Ordinal) => [RepVggTrained.Map, TimmKeys.RepVgg()],
         _ => [],
     };
 

@@ -5,7 +5,7 @@ namespace RefConv.Models;
 
 /// <summary>
 /// RepVGG as its authors train it: each block has a 3×3 and a 1×1 convolution with a batch norm each and, where shapes allow, a batch norm alone
-/// (<c>rbr_dense.{conv,bn}</c>, <c>rbr_1x1.{conv,bn}</c>, <c>rbr_identity</c>). The zoo has the deployed form, so the branches are folded and added, in double
+/// (<c>rbr_dense.{conv,bn}</c>, <c>rbr_1x1.{conv,bn}</c>, <c>rbr_identity</c>), and as timm does under other names (<see cref="TimmKeys.RepVgg"/>). The zoo has the deployed form, so the branches are folded and added, in double
 /// precision, as the authors' own conversion does.
 /// </summary>
 internal static class RepVggTrained
@@ -30,7 +30,7 @@ internal static class RepVggTrained
             var shape = state[block + Dense].Shape;
             if (shape.Rank != 4 || shape[2] != 3 || shape[3] != 3 || !HasAll(state, block, shape)) return null;
             var kernel = new Lazy<(float[] Weight, float[] Bias)>(() => Fold(state, block, shape));
-            deployed[block + ".rbr_reparam.weight"] = new StateEntry(shape, () => kernel.Value.Weight) 
+            deployed[block + ".rbr_reparam.weight"] = new StateEntry(shape, () => kernel.Value.Weight)
             {
                 Check = threads =>
                 {

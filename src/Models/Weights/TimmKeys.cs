@@ -5,7 +5,8 @@ namespace RefConv.Models;
 /// ResNets and DenseNets have torchvision's names.
 /// </summary>
 /// <remarks>
-/// Names are all that is translated, but for MobileNetV3, whose norms have ε = 1e-5 there and 1e-3 here: see <see cref="NormEpsilon"/>. timm's <c>tf_</c> variants have the same names, but another ε in their norms and another padding, so that they would load
+/// Names, and what is computed with them, are compared with timm's own code: its models' state dicts and scores are fixtures of the tests (VGG's names, which are few, were
+/// read off its code). Names are all that is translated, but for MobileNetV3, whose norms have ε = 1e-5 there and 1e-3 here: see <see cref="NormEpsilon"/>. timm's <c>tf_</c> variants have the same names, but another ε in their norms and another padding, so that they would load
 /// and compute something else.
 /// </remarks>
 internal static class TimmKeys
@@ -101,10 +102,29 @@ internal static class TimmKeys
         }
     }
 
+    /// <summary>Stem and stages of blocks of the authors' three branches, or of the one that they were folded into, under other names.</summary>
+    public static KeyMap RepVgg()
+    {
+        var names = KeyMap.Of("timm", Rows());
+        return names with { Prepare = state => RepVggTrained.Deploy(state.ToDictionary(e => names.Rename(e.Key), e => e.Value, StringComparer.Ordinal)) ?? state };
+
+        static IEnumerable<(string, string)> Rows()
+        {
+            const int MostBlocks = 24; // of a stage, in the largest of the family
+            yield return ("head.fc", "linear");
+            foreach (var (there, here) in Enumerable.Range(0, 4).SelectMany(s => Enumerable.Range(0, MostBlocks).Select(b => ($"stages.{s}.{b}", $"stage{s + 1}.{b}"))).Prepend(("stem", "stage0")))
+            {
+                yield return ($"{there}.conv_kxk", $"{here}.rbr_dense");
+                yield return ($"{there}.conv_1x1", $"{here}.rbr_1x1");
+                yield return ($"{there}.identity", $"{here}.rbr_identity");
+                yield return ($"{there}.reparam_conv", $"{here}.rbr_reparam");
+            }
+        }
+    }
+
     /// <summary>The linear layers are convolutions of 7×7 and 1×1 there. Not compared with a published file.</summary>
     public static KeyMap Vgg() => KeyMap.Of("timm", [("pre_logits.fc1", "classifier.0"), ("pre_logits.fc2", "classifier.3"), ("head.fc", "classifier.6")]);
 
-    // Stage sizes and the head were not compared with a published file.
     private static KeyMap MobileNetV3(int[] stages, Func<int, bool> squeezes)
     {
         return KeyMap.Of("timm", Rows()) with { Prepare = state => state.ContainsKey("conv_stem.weight") ? NormEpsilon.Change(state, there: 1e-5, here: Models.MobileNetV3.Eps) : null };

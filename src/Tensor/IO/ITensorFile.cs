@@ -35,6 +35,13 @@ public interface ITensorFile : IDisposable
     /// <param name="name">The tensor.</param>
     /// <param name="threads">Threads to use at most.</param>
     void RequireFinite(string name, int threads = 1);
+
+    /// <summary>Both in one pass, for a parameter that nobody will miss: where a value is NaN or infinite it has been written in part.</summary>
+    internal void ReadFiniteInto(string name, Parameter parameter)
+    {
+        RequireFinite(name, parameter.Device.Threads);
+        ReadInto(name, parameter);
+    }
 }
 
 /// <summary>Opens files of tensors of any known kind.</summary>

@@ -1,3 +1,5 @@
+using RefConv.Kernels;
+
 namespace RefConv.IO;
 
 /// <summary>A tensor in a mapped file: where it lies, and how to read it as a whole, into a parameter, or only to check it.</summary>
@@ -28,23 +30,24 @@ internal readonly unsafe struct MappedTensor(string path, TensorInfo info, byte*
         return values;
     }
 
-    /// <summary>
-    /// Fills a parameter. Where memory has the file's order, bytes go there directly; where a convolution's or a linear layer's weights are transposed, tile by
-    /// tile by way of the cache.
-    /// </summary>
-    public void ReadInto(Parameter parameter)
+    /// <summary>Fills a parameter: on the processor piece by piece by way of its caches, see <see cref="WeightCopy"/>; elsewhere by way of an array.</summary>
+    /// <param name="parameter">Of the same shape.</param>
+    /// <param name="check">Look, in the same pass, whether all values are finite. Where they are not, the parameter has been written in part.</param>
+    /// <exception cref="FileFormatException">A value is NaN or infinite, and check is set.</exception>
+    public void ReadInto(Parameter parameter, bool check = false)
     {
-        if (_info.Count != parameter.Layout.TorchShape.Count)
-            throw new ArgumentException($"{_info} has {_info.Count} elements, the parameter {parameter.Layout.TorchShape}.");
-        if (_strides is not null)
+        var layout = parameter.Layout;
+        if (_info.Count != layout.TorchShape.Count) throw new ArgumentException($"{_info} has {_info.Count} elements, the parameter {layout.TorchShape}.");
+        if (_strides is null && parameter.Device is CpuDevice cpu && (layout.IsPlain || layout.IsTransposed))
         {
-            parameter.FromTorch(Read());
+            bool finite = new WeightCopy(_info.Type, _data, CpuDevice.Pointer(parameter.Data), check).Run(cpu, layout);
+            parameter.MarkChanged();
+            if (!finite) throw NotFinite();
             return;
         }
-        if (parameter.Layout.IsPlain) CopyPieces(parameter);
-        else if (parameter.Layout.IsTransposed) TransposePieces(parameter);
-        else parameter.FromTorch(Read());
-        parameter.MarkChanged();
+        float[] values = Read();
+        if (check && !ElementReader.AllFinite(values)) throw NotFinite();
+        parameter.FromTorch(values);
     }
 
     /// <summary>See <see cref="ITensorFile.RequireFinite"/>.</summary>
@@ -103,53 +106,6 @@ internal readonly unsafe struct MappedTensor(string path, TensorInfo info, byte*
             return;
         }
         Parallel.For(0, pieces, new ParallelOptions { MaxDegreeOfParallelism = threads }, i => body(i * piece, Math.Min(count, (i + 1) * piece)));
-    }
-
-    private void CopyPieces(Parameter parameter)
-    {
-        var (type, data, view, device) = (_info.Type, (nint)_data, parameter.Data, parameter.Device);
-        int size = SafeTensorsFormat.Size(type);
-        InPieces(_info.Count, Piece, device.Threads, (first, last) =>
-        {
-            if (type == SafeTensorsType.F32)
-            {
-                device.Write(view.Slice(first, last - first), new ReadOnlySpan<float>((byte*)data + (first * size), (int)(last - first)));
-                return;
-            }
-            Span<float> chunk = stackalloc float[Chunk];
-            for (long i = first; i < last; i += Chunk)
-            {
-                var part = chunk[..(int)Math.Min(Chunk, last - i)];
-                ElementReader.Read(type, (byte*)data + (i * size), part);
-                device.Write(view.Slice(i, part.Length), part);
-            }
-        });
-    }
-
-    private void TransposePieces(Parameter parameter)
-    {
-        var (type, data, view, device) = (_info.Type, (nint)_data, parameter.Data, parameter.Device);
-        var (rows, columns, area) = parameter.Layout.Transposed;
-        int size = SafeTensorsFormat.Size(type);
-        // A block takes some input channels of all outputs: its result is one run of memory for each place in the kernel.
-        int block = (int)Math.Clamp(WeightTranspose.BlockElements / ((long)rows * area), 1, columns);
-        InPieces(columns, block, _info.Count > Piece ? device.Threads : 1, (first, last) =>
-        {
-            int width = (int)(last - first), run = width * area;
-            float[] memory = System.Buffers.ArrayPool<float>.Shared.Rent(rows * run);
-            float[]? converted = type == SafeTensorsType.F32 ? null : System.Buffers.ArrayPool<float>.Shared.Rent(rows * run);
-            byte* start = (byte*)data + (first * area * size);
-            long stride = (long)columns * area;
-            fixed (float* to = memory, own = converted)
-            {
-                for (int row = 0; row < (own == null ? 0 : rows); row++) ElementReader.Read(type, start + (row * stride * size), new Span<float>(own + (row * run), run));
-                WeightTranspose.ToMemory(own == null ? (float*)start : own, own == null ? stride : run, to, rows, width, area);
-            }
-            for (int place = 0; place < area; place++)
-                device.Write(view.Slice((((long)place * columns) + first) * rows, (long)width * rows), memory.AsSpan(place * width * rows, width * rows));
-            System.Buffers.ArrayPool<float>.Shared.Return(memory);
-            if (converted != null) System.Buffers.ArrayPool<float>.Shared.Return(converted);
-        });
     }
 
     /// <summary>Elements of a tensor whose axes are permuted, repeated or cut out of a larger one.</summary>

@@ -21,6 +21,7 @@ public sealed unsafe class SafeTensorsFile : ITensorFile
     private SafeTensorsFile(MappedFile file)
     {
         _file = file;
+        if (file.Length == 0) throw new FileFormatException(Path, "is empty: it was perhaps never written to the end. Copy or download it again.");
         if (file.Length < 8) throw new FileFormatException(Path, $"not a safetensors file: it has {file.Length} bytes and the header's length alone takes 8. Copy or download it again.");
         long headerBytes = BinaryPrimitives.ReadInt64LittleEndian(file.Span(0, 8));
         CheckHeaderLength(Path, file.Length, headerBytes, file.Span(0, (int)Math.Min(file.Length, 64)));
@@ -91,6 +92,8 @@ public sealed unsafe class SafeTensorsFile : ITensorFile
 
     /// <inheritdoc/>
     public void RequireFinite(string name, int threads = 1) => Mapped(name).RequireFinite(threads);
+
+    void ITensorFile.ReadFiniteInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter, check: true);
 
     /// <summary>A tensor of whole numbers (I8 to I64, U8 to U64, BOOL).</summary>
     /// <exception cref="FileFormatException">The file has no such tensor, it holds fractions, or a number does not fit.</exception>

@@ -71,7 +71,7 @@ public sealed class SafeTensorsDamageTests : IDisposable
         Check([100, 0, 0, 0, 0, 0, 0, 0, 123, 125], "cut off");
         Check([0, 0, 0, 0, 0, 0, 0, 0], "header would take 0");
         Check([2, 0, 0, 0, 0, 0, 0, 0, (byte)'{', 0xC3], "not UTF-8");
-        Check([], "0 bytes");
+        Check([], "is empty");
         Assert.Contains("is a folder", Assert.Throws<FileFormatException>(() => SafeTensorsFile.Open(_folder.Path)).Message);
         Assert.Contains("There is no file", Assert.Throws<FileNotFoundException>(() => SafeTensorsFile.Open(_folder.File("none"))).Message);
 

@@ -8,12 +8,12 @@ internal sealed class ParityFixture
 {
     private readonly Dictionary<string, string> _model;
 
-    private ParityFixture(string name)
+    private ParityFixture(string folder, string name)
     {
         List<Entry> state = [];
         List<double> logits = [];
         _model = [];
-        foreach (string line in File.ReadLines(Path.Combine(Folder, name + ".txt")))
+        foreach (string line in File.ReadLines(Path.Combine(Folder(folder), name + ".txt")))
         {
             string[] words = line.Split(' ');
             if (words[0] == "model")
@@ -22,7 +22,7 @@ internal sealed class ParityFixture
             }
             else if (words[0] == "loss") Loss = Number(words[1]);
             else if (words[0] == "logits") logits.AddRange(words[1..].Select(Number));
-            else state.Add(new Entry(words[0], words[1], new Digest(Number(words[2]), Number(words[3]), Number(words[4]))));
+            else state.Add(new Entry(words[0], words[1], words.Length > 2 ? new Digest(Number(words[2]), Number(words[3]), Number(words[4])) : default));
         }
         (State, Logits) = (state, logits);
     }
@@ -30,8 +30,13 @@ internal sealed class ParityFixture
     /// <summary>A tensor of the state dict, and the digest of its gradient or, for a buffer, of its value after the step.</summary>
     public sealed record Entry(string Key, string Shape, Digest Digest);
 
-    /// <summary>The fixtures that there are.</summary>
-    public static IEnumerable<string> Names => Directory.GetFiles(Folder, "*.txt").Select(f => Path.GetFileNameWithoutExtension(f)).Order(StringComparer.Ordinal);
+    /// <summary>The fixtures that there are of the zoo's definitions.</summary>
+    public static IEnumerable<string> Names => NamesIn("parity");
+
+    /// <summary>Those of timm's: names, shapes and scores.</summary>
+    public static IEnumerable<string> TimmNames => NamesIn("timm");
+
+    private static IEnumerable<string> NamesIn(string folder) => Directory.GetFiles(Folder(folder), "*.txt").Select(f => Path.GetFileNameWithoutExtension(f)).Order(StringComparer.Ordinal);
 
     public ModelSpec Spec => new(_model["model"])
     {
@@ -47,9 +52,11 @@ internal sealed class ParityFixture
 
     public IReadOnlyList<double> Logits { get; }
 
-    private static string Folder => Path.Combine(AppContext.BaseDirectory, "Golden", "parity");
+    private static string Folder(string folder) => Path.Combine(AppContext.BaseDirectory, "Golden", folder);
 
-    public static ParityFixture Read(string name) => new(name);
+    public static ParityFixture Read(string name) => new("parity", name);
+
+    public static ParityFixture ReadTimm(string name) => new("timm", name);
 
     private static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
 
@@ -74,13 +81,15 @@ internal static class ParityFilling
     /// <param name="parameter">The tensor.</param>
     /// <param name="a">Its place in the state dict.</param>
     /// <param name="isNorm">It belongs to a batch norm.</param>
-    public static float[] Of(string key, Parameter parameter, int a, bool isNorm)
+    public static float[] Of(string key, Parameter parameter, int a, bool isNorm) => Of(key, parameter.TorchShape, a, isNorm, parameter.IsInteger);
+
+    /// <inheritdoc cref="Of(string, Parameter, int, bool)"/>
+    public static float[] Of(string key, Shape shape, int a, bool isNorm, bool isInteger)
     {
-        var shape = parameter.TorchShape;
         double scale = shape.Rank > 1 ? Math.Sqrt(24.0 / (shape.Count / shape[0])) : 0;
         return Of(shape.Count, a, key[(key.LastIndexOf('.') + 1)..] switch
         {
-            _ when parameter.IsInteger => _ => 0,
+            _ when isInteger => _ => 0,
             _ when shape.Rank > 1 => v => v * scale,
             "running_var" => v => (Math.Abs(v) + 0.5) / 2,
             "weight" => v => 0.4 * (1 + (v / 2)),

@@ -3,6 +3,7 @@ using Onnx;
 using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
+using RefConv.Models.Imaging;
 using RefConv.Onnx;
 
 namespace RefConv.Tests.Onnx;
@@ -91,6 +92,11 @@ public sealed class OnnxExporterTests : DeviceTest
             ["architecture=mobilenet_v2", "classes=10", "image_size=48", "data=pets", "mean=[0.5,0.25,0.125]", "std=[1,2,3]", "class_names=[\"cat\",\"dog \\u0022Rex\\u0022\"]"],
             file.MetadataProps.Select(p => $"{p.Key}={p.Value}"));
         Assert.Equal(file.Graph.Node.Count, summary.Operators.Values.Sum());
+
+        var resized = data with { Interpolation = Interpolation.Bicubic, ResizeTo = 236 };
+        OnnxExporter.Export(model, _folder.File("b.onnx"), new OnnxOptions { Data = resized, ImageSize = 48 });
+        string[] told = [.. ModelProto.Parser.ParseFrom(File.ReadAllBytes(_folder.File("b.onnx"))).MetadataProps.Select(p => $"{p.Key}={p.Value}")];
+        Assert.Equal(["data=pets", "resize_to=236", "interpolation=bicubic", "mean=[0.5,0.25,0.125]"], told[3..7]);
 
         OnnxExporter.Export(model, _folder.File("b.onnx"), new OnnxOptions { Data = data, ImageSize = 48 });
         Assert.Equal(bytes, File.ReadAllBytes(_folder.File("b.onnx"))); // one model, one file

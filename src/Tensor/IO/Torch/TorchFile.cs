@@ -69,6 +69,8 @@ public sealed unsafe class TorchFile : ITensorFile
     /// <inheritdoc/>
     public void RequireFinite(string name, int threads = 1) => Mapped(name).RequireFinite(threads);
 
+    void ITensorFile.ReadFiniteInto(string name, Parameter parameter) => Mapped(name).ReadInto(parameter, check: true);
+
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
