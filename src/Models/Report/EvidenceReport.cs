@@ -99,7 +99,7 @@ public sealed class EvidenceReport
         {
             page.Heading($"{file.Model ?? "A model"}: {file.Name}");
             string against = file.Against == null ? "no plain model to compare with" : $"before: {Tail(file.Against)}";
-            page.Text(string.Join("; ", new[] { against, file.Data == null ? null : $"{file.Data.Split(':')[0]}{(file.Images is { } n ? $", {Num.Count(n, "picture")}" : "")}", file.Environment }.OfType<string>()) + ".", "small soft");
+            page.Text(string.Join("; ", new[] { against, file.Data == null ? null : $"{file.Data}{(file.Images is { } n ? $", {Num.Count(n, "picture")}" : "")}", file.Environment }.OfType<string>()) + ".", "small soft");
             add(page, file);
         }
     }

@@ -105,7 +105,8 @@ internal sealed class RunReader
             _faults.Add($"{file} holds no results; it is left out.");
             return;
         }
-        _analyses.Add(new AnalysisInput(file, kind, json.Text("model"), json.Text("subject"), json.Text("against"), json.Text("data"), json.Whole("images"), json.Text("command"), json.Text("environment"), results));
+        _analyses.Add(new AnalysisInput(file, kind, json.Text("model"), json.Text("subject"), json.Text("against"), DataName(json.Text("data")), json.Whole("images"), json.Text("command"), json.Text("environment"), results)
+            { Fingerprint = json.Text("fingerprint") });
     }
 
     private void Run(string root, string folder, string? rowFile, string? runFile, (JsonObject Setup, string Folder)? around)
