@@ -113,8 +113,8 @@ internal sealed class RunReader
     {
         List<string> faults = [];
         JsonObject? row = Log(rowFile), state = Log(runFile);
-        var source = row?["history"] is JsonArray ? row : state;
-        EpochPoint[] history = [.. source.Objects("history").Select(EpochPoint.Of).OfType<EpochPoint>().Where(e => !e.IsEmpty)];
+        // Both logs have the epochs; one that was cut off has fewer.
+        EpochPoint[] ofRow = Epochs(row), ofState = Epochs(state), history = ofRow.Length >= ofState.Length ? ofRow : ofState;
         var recipe = state.Inner("recipe") ?? around?.Setup.Inner("recipe");
         string? failed = row.Text("failed");
         long? epochs = recipe.Whole("epochs");
@@ -143,6 +143,8 @@ internal sealed class RunReader
             Finished = finished && failed == null && history.Length > 0 || row != null,
             Faults = faults,
         }, around?.Setup, SetFolder(folder, around?.Folder)));
+
+        EpochPoint[] Epochs(JsonObject? log) => [.. log.Objects("history").Select(EpochPoint.Of).OfType<EpochPoint>().Where(e => !e.IsEmpty)];
 
         JsonObject? Log(string? file)
         {
