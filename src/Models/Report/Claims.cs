@@ -165,6 +165,8 @@ internal static class Claims
     private static Claim? Connections(string model, IReadOnlyList<AnalysisInput> files)
     {
         double[] shares = [.. files.Select(f => MeanOf(f.Results.Objects("layers").Select(l => l.Number("offDiagonalMean") / l.Number("diagonalMean")))).Where(double.IsFinite)];
+        if (shares.Length == 0 && files.Any(f => f.Results.Objects("layers").Any(l => l.Whole("groups") == 1)))
+            return new("", Verdict.NotMeasured, $"{model}: the refocus groups of dense layers have one member each, so there is nothing to connect.");
         var interval = Interval.Of(shares);
         return shares.Length == 0 ? null : new("", Of(interval, SizeableConnection, above: true), $"{model}: off the diagonal the entries of the connection map are {Share(interval, "trained model")} of those on it, " +
             "averaged over layers. (Maps that begin at random are connected from the start; one that begins at zero shows what training alone put there.)");

@@ -87,6 +87,21 @@ public sealed class ClaimsTests : IDisposable
     }
 
     [Fact]
+    public void DenseLayersHaveNothingToConnect()
+    {
+        ReportFixtures.Write(_folder.File("connection.json"), """
+            {"format":"refconv-analysis","version":1,"kind":"connection","model":"resnet18","subject":"refconv/last.safetensors",
+             "results":{"layers":[{"layer":"conv1","groups":1,"size":1,"values":[2],"diagonalMean":2,"offDiagonalMean":null}]}}
+            """);
+        var report = EvidenceReport.Read([_folder.File("connection.json")]);
+        var (_, verdict, sentence) = report.Claims.Single(c => c.Claim.Contains("connected"));
+        Assert.Equal("not measured", verdict);
+        Assert.Equal("resnet18: the refocus groups of dense layers have one member each, so there is nothing to connect.", sentence);
+        Assert.Contains("No maps: the refocus groups", report.ToHtml());
+        Assert.DoesNotContain("no value in it is a finite number", report.ToHtml());
+    }
+
+    [Fact]
     public void WhatIsOneTrainedModelIsToldByItsBytesAndNotByItsPath()
     {
         // Three models, each called runs/seed1/… where it lay; the third one twice, under two names.

@@ -15,7 +15,9 @@ internal static class KernelSections
         [
             Name(l), Cell.Of(l.Whole("groups")), Cell.Of(l.Whole("size")), Value(l.Number("diagonalMean")), Value(l.Number("offDiagonalMean")), Value(l.Number("offDiagonalMean") / l.Number("diagonalMean")), l.Text("note") ?? "",
         ])]);
-        page.Figures("maps", [.. layers.Where(l => l.Whole("size") is not 1).Select(l => (Name(l), (string?)null, Matrix(l, l.Numbers("values"), $"connection {Name(l)}", "basis channel", "kernel channel", "connection degree, Σ|w|", null)))]);
+        var maps = layers.Where(l => l.Whole("size") is not 1).ToArray();
+        if (maps.Length == 0 && layers.Count > 0) page.Text("No maps: the refocus groups of these layers have one member each, so there is nothing to connect.", "soft");
+        else page.Figures("maps", [.. maps.Select(l => (Name(l), (string?)null, Matrix(l, l.Numbers("values"), $"connection {Name(l)}", "basis channel", "kernel channel", "connection degree, Σ|w|", null)))]);
     }
 
     /// <summary>KL divergence between kernel channels, before and after on one scale.</summary>
