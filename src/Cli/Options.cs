@@ -69,11 +69,18 @@ internal static class Options
             return settings.Length == 0 ? null : throw new ArgumentException("--set sets an option of a method, and the method is none. Give one with --method.");
         if (!Reparameterizations.Names.Contains(name))
             throw new ArgumentException($"There is no method '{name}'.{Suggest.Offer(name, [.. Reparameterizations.Names, "none"])} Known are {string.Join(", ", Reparameterizations.Names)}, none.");
+        var options = KnownOptions(name, fromFile);
+        foreach (var (key, value) in ReadMethodOptions(name, settings)) options[key] = value?.DeepClone();
+        return Reparameterizations.Create(name, options);
+    }
+
+    /// <summary>A copy of the options that a recipe file gives a method, all of which it has.</summary>
+    public static JsonObject KnownOptions(string name, JsonObject? fromFile)
+    {
         var options = fromFile?.DeepClone().AsObject() ?? [];
         if (options.FirstOrDefault(o => !OptionsOf(name).ContainsKey(o.Key)) is { Key: { } unknown })
             throw new ArgumentException($"The recipe sets '{unknown}': {name} has no such option.{Suggest.Offer(unknown, OptionsOf(name).Keys)}");
-        foreach (var (key, value) in ReadMethodOptions(name, settings)) options[key] = value?.DeepClone();
-        return Reparameterizations.Create(name, options);
+        return options;
     }
 
     private static Dictionary<string, JsonNode?> OptionsOf(string name)

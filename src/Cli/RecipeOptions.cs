@@ -167,10 +167,16 @@ internal sealed class RecipeReading
     public string Pick(Option<string> option, Func<RecipeFile, string?> inFile) => Choose(option, File == null ? null : inFile(File), out string? value) ? value! : _parsed.GetValue(option)!;
 
     /// <inheritdoc cref="Pick(Option{string}, Func{RecipeFile, string?})"/>
+    public int Pick(Option<int> option, Func<RecipeFile, int?> inFile) => Choose(option, File == null ? null : inFile(File), out int? value) ? value!.Value : _parsed.GetValue(option);
+
+    /// <inheritdoc cref="Pick(Option{string}, Func{RecipeFile, string?})"/>
     public double Pick(Option<double> option, Func<RecipeFile, double?> inFile) => Choose(option, File == null ? null : inFile(File), out double? value) ? value!.Value : _parsed.GetValue(option);
 
     /// <summary>The value of an option without a default.</summary>
     public int? Pick(Option<int?> option, Func<RecipeFile, int?> inFile) => Choose(option, File == null ? null : inFile(File), out int? value) ? value : _parsed.GetValue(option);
+
+    /// <inheritdoc cref="Pick(Option{int?}, Func{RecipeFile, int?})"/>
+    public double? Pick(Option<double?> option, Func<RecipeFile, double?> inFile) => Choose(option, File == null ? null : inFile(File), out double? value) ? value : _parsed.GetValue(option);
 
     /// <inheritdoc cref="Pick(Option{int?}, Func{RecipeFile, int?})"/>
     public string? PickOptional(Option<string?> option, Func<RecipeFile, string?> inFile) => Choose(option, File == null ? null : inFile(File), out string? value) ? value : _parsed.GetValue(option);
@@ -184,13 +190,20 @@ internal sealed class RecipeReading
             : data;
     }
 
+    /// <summary>Refuses the recipe of a table: a command that trains one model would leave out most of what it says.</summary>
+    public void RefuseTables(string? except = null)
+    {
+        string? table = File switch { { Ablation: not null } => "ablate", { Comparison: not null } => "compare", _ => null };
+        if (table != null && table != except) throw new ArgumentException($"The recipe {_path} is that of a table. Give it to that command: refconv {table} --recipe {_path}.");
+    }
+
     /// <summary>Says which recipe counts, and what does not count of it.</summary>
     public void Tell(Output output)
     {
         if (File == null) return;
         output.Line($"Recipe {_path}{(File.Description == null ? "" : $": {File.Description}")}");
         if (_overrides.Count > 0) output.Line($"Given otherwise: {string.Join(", ", _overrides)}.");
-        if (_overrides.Count == 0 && File.Expected is { Accuracy: { } accuracy, Tolerance: { } tolerance })
+        if (_overrides.Count == 0 && File is { Ablation: null, Comparison: null, Expected: { Accuracy: { } accuracy, Tolerance: { } tolerance } })
             output.Line($"Expected: top-1 {Output.Text(100 * accuracy, "0.0")} ± {Output.Text(100 * tolerance, "0.0")} % at the end.");
     }
 

@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using RefConv.Kernels;
 using RefConv.Models;
 using RefConv.Models.Analysis;
-using RefConv.Models.Data;
 using RefConv.Models.Report;
 using RefConv.Models.Train;
 
@@ -29,63 +28,54 @@ internal static class AblateCommand
         };
         Option<int?> baseEpochs = new("--base-epochs") { Description = "Epochs of the baseline, which all other rows start from. Default: those of --epochs.", HelpName = "N" };
         Option<double?> finetune = new("--finetune-lr") { Description = "Learning rate of the row finetune. Default: a tenth of --lr.", HelpName = "X" };
-        Option<string> data = Options.Data();
-        Option<double> width = Options.Width();
-        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> seeds = Options.Seeds();
-        Option<bool> json = Options.Json();
-        Option<string?> outFolder = Options.Out("Folder for the runs, ablation.json, ablation.md and report.html. Default: a new folder runs/ablate-N.");
-        foreach (var option in (ReadOnlySpan<Option>)[data, models, width, limit, testLimit, rows, baseEpochs, finetune]) command.Add(option);
-        var recipe = new RecipeOptions(command, epochs: 12);
-        var device = new DeviceOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[seeds, outFolder, json]) command.Add(option);
-
+        var table = new TableOptions(command, "ablation.json, ablation.md", models, rows, baseEpochs, finetune);
         command.SetAction(parsed =>
         {
-            if (parsed.GetValue(seeds) < 1) throw new ArgumentException($"--seeds must be at least 1; it is {parsed.GetValue(seeds)}.");
-            var settings = recipe.Read(parsed);
-            settings.Validate();
-            var source = DataSource.Open(parsed.GetValue(data)!, parsed.GetValue(limit), parsed.GetValue(testLimit));
-            using var where = device.Open(parsed);
-            string[] names = Names(parsed.GetValue(models)!);
-            if (names.Length == 0) throw new ArgumentException("--model names no architecture. Give at least one.");
-            string wanted = parsed.GetValue(rows)!;
-            return Run(new Output(parsed.GetValue(json)), where, show => new Ablation
+            var request = table.Read(parsed, f => f.Ablation?.Seeds);
+            request.Reading.RefuseTables(except: command.Name);
+            string names = request.Reading.Pick(models, f => Join(f.Ablation?.Models) ?? f.Model), wanted = request.Reading.Pick(rows, f => Join(f.Ablation?.Rows));
+            var plan = new AblationPlan
             {
-                Models = [.. names.Select(n => Options.SpecFor(n, parsed.GetValue(width), source.Train))],
-                Data = source,
-                Recipe = settings,
-                Rows = wanted == "all" ? [.. AblationTable.All.Select(r => r.Name)] : Names(wanted),
-                BaseEpochs = parsed.GetValue(baseEpochs),
-                FinetuneRate = parsed.GetValue(finetune),
-                Seeds = parsed.GetValue(seeds),
-                Folder = parsed.GetValue(outFolder) ?? Options.NewFolder("ablate"),
-                Train = show.Train,
-                OnRow = show.OnRow,
-            }, cancellation);
+                Models = TableOptions.Names(names) is { Length: > 0 } some ? some : throw new ArgumentException("--model names no architecture. Give at least one."),
+                Rows = wanted == "all" ? [.. AblationTable.All.Select(r => r.Name)] : TableOptions.Names(wanted),
+                Seeds = request.Seeds,
+                BaseEpochs = request.Reading.Pick(baseEpochs, f => f.Ablation?.BaseEpochs) ?? request.Used.Recipe.Epochs,
+                FinetuneLearningRate = request.Reading.Pick(finetune, f => f.Ablation?.FinetuneLearningRate) ?? request.Used.Recipe.LearningRate / 10,
+            };
+            using var where = table.Open(parsed);
+            return Run(request, request.Used with { Ablation = plan }, where, cancellation);
         });
         return command;
+
+        static string? Join(IReadOnlyList<string>? names) => names == null ? null : string.Join(',', names);
     }
 
-    private static string[] Names(string list) => list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-
-    private static int Run(Output output, Device device, Func<View, Ablation> make, CancellationToken cancellation)
+    private static int Run(TableRequest request, RecipeFile used, Device device, CancellationToken cancellation)
     {
+        var output = request.Output;
         var view = new View(output);
-        var ablation = make(view);
-        IReadOnlyList<(ModelSpec Model, IReadOnlyList<MethodRow> Rows)> results;
-        try
+        var plan = used.Ablation!;
+        var ablation = new Ablation
         {
-            results = ablation.Run(device, progress => view.Progress = progress, cancellation);
-        }
-        catch (OperationCanceledException)
-        {
-            output.Line($"Stopped; what was done is kept. Go on with the same command and --out {ablation.Folder}");
-            return 130;
-        }
-        var report = new AblationReport(ablation, results, $"{device.Name}, {device.Description}");
+            Models = [.. plan.Models!.Select(n => Options.SpecFor(n, used.Width!.Value, request.Source.Train))],
+            Data = request.Source,
+            Recipe = used.Recipe,
+            Rows = plan.Rows!,
+            BaseEpochs = plan.BaseEpochs,
+            FinetuneRate = plan.FinetuneLearningRate,
+            Seeds = request.Seeds,
+            Folder = request.Folder,
+            Train = view.Train,
+            OnRow = view.OnRow,
+        };
+        request.Reading.Tell(output);
+        return request.Run(used, () => ablation.Run(device, progress => view.Progress = progress, cancellation), results => Show(output, ablation, new AblationReport(ablation, results, $"{device.Name}, {device.Description}")));
+    }
+
+    private static void Show(Output output, Ablation ablation, AblationReport report)
+    {
         string page = report.Save();
-        foreach (var (model, rows) in results)
+        foreach (var (model, rows) in report.Results)
         {
             output.Line();
             output.Heading(model.ToString());
@@ -97,8 +87,7 @@ internal static class AblateCommand
         output.Line();
         foreach (string note in report.Notes) output.Line("• " + note);
         output.Line($"Report: {Path.GetFullPath(page)}");
-        output.Object(new JsonObject { ["models"] = results.Count, ["rows"] = ablation.Rows.Count, ["seeds"] = ablation.Seeds, ["report"] = page, ["folder"] = ablation.Folder });
-        return 0;
+        output.Object(new JsonObject { ["models"] = report.Results.Count, ["rows"] = ablation.Rows.Count, ["seeds"] = ablation.Seeds, ["report"] = page, ["folder"] = ablation.Folder });
     }
 
     private static JsonObject ToJson(ModelSpec model, AblationSummary summary)

@@ -102,7 +102,7 @@ internal sealed class AnalysisRun(Output output, string folder, string command, 
     {
         string form = model.Spec.Width == 1 ? "" : FormattableString.Invariant($" ×{model.Spec.Width}");
         var file = new AnalysisFile($"{model.Spec.Architecture}{form}{(model.Spec.SmallImages ? " small" : "")}", string.Join(", ", Files), Against, pictures == null ? null : Data, pictures?.Count,
-            command, $"{device.Name}, {device.Description}", results);
+            command, $"{device.Name}, {device.Description}", results) { Fingerprint = AnalysisFile.FingerprintOf(Files) };
         string path = file.Save(folder);
         // The parts have become the file.
         if (kind == "landscape")

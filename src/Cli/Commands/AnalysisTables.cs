@@ -11,8 +11,8 @@ internal static class AnalysisTables
     {
         ConnectionResults r => (["layer", "channels", "to itself", "to others", "others / itself"],
             [.. r.Layers.Select(l => new object?[] { l.Layer, l.Size, l.DiagonalMean, l.OffDiagonalMean, l.OffDiagonalMean / l.DiagonalMean })]),
-        RedundancyResults r => (["layer", "channels", "KL before", "KL after", "after / before"],
-            [.. r.Layers.Select(l => new object?[] { l.Layer, l.Channels, l.Before?.Mean, l.After.Mean, l.After.Mean / l.Before?.Mean })]),
+        RedundancyResults r => (["layer", "channels", "KL before", "KL after", "after / before", "KL after, at equal size", "that / before"],
+            [.. r.Layers.Select(l => new object?[] { l.Layer, l.Channels, l.Before?.Mean, l.After.Mean, l.After.Mean / l.Before?.Mean, l.AfterAtEqualSize, l.AfterAtEqualSize / l.Before?.Mean })]),
         SkeletonResults r => (["layer", "kernel", "centre before", "corners before", "centre after", "corners after"],
             [.. r.Layers.Select(l => new object?[] { l.Layer, $"{l.Rows}×{l.Columns}", Centre(l.Before), Corners(l.Before, l.Columns), Centre(l.After), Corners(l.After, l.Columns) })]),
         RankResults r => (["layer", "rank before", "rank after", "of", "|cosine| before", "|cosine| after"],

@@ -60,8 +60,8 @@ internal static class AnalyzeCommand
                 Path = parsed.GetValue(path),
                 AsTrained = parsed.GetValue(asTrained),
                 Epsilons = ReadEpsilons(parsed.GetValue(epsilons)!),
-                Steps = parsed.GetValue(steps),
-                Batch = parsed.GetValue(batch) is var b and >= 1 ? b : throw new ArgumentException($"--batch must be at least 1; it is {parsed.GetValue(batch)}."),
+                Steps = AtLeast1(steps.Name, parsed.GetValue(steps)),
+                Batch = AtLeast1(batch.Name, parsed.GetValue(batch)),
                 OpenDevice = () => device.Open(parsed),
             };
             return run.Go(what == All ? AnalysisFile.Kinds : [what], everything: what == All);
@@ -77,9 +77,15 @@ internal static class AnalyzeCommand
         _ => throw new ArgumentException($"--dimensions takes 1, 2 or both, not '{text}'."),
     };
 
-    private static IReadOnlyList<double> ReadEpsilons(string text) => [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(word =>
-        double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and <= 255 ? value / 255
+    private static IReadOnlyList<double> ReadEpsilons(string text)
+    {
+        string[] words = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        if (words.Length == 0) throw new ArgumentException("--epsilon names no change of the pictures. Give at least one number between 0 and 255.");
+        return [.. words.Select(word => double.TryParse(word, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and <= 255 ? value / 255
             : throw new ArgumentException($"--epsilon takes numbers between 0 and 255, separated by commas, not '{word}'."))];
+    }
+
+    private static int AtLeast1(string option, int value) => value >= 1 ? value : throw new ArgumentException($"{option} must be at least 1; it is {value}.");
 
     private static string Quote(string word) => word.AsSpan().ContainsAny(" \"'$&|;<>()*?") ? $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'" : word;
 

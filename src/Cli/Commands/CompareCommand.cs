@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
-using RefConv.Models.Data;
 using RefConv.Models.Report;
 using RefConv.Models.Train;
 
@@ -25,74 +25,71 @@ internal static class CompareCommand
             Description = "An option of a method, as METHOD.NAME=VALUE (dyrep.every=1); may be given several times. Default: the methods' own.",
             HelpName = "METHOD.NAME=VALUE",
         };
-        Option<string> data = Options.Data(), model = Options.ModelName();
-        Option<double> width = Options.Width();
-        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int> seeds = Options.Seeds();
-        Option<bool> json = Options.Json();
-        Option<string?> outFolder = Options.Out("Folder for the runs, comparison.md and report.html. Default: a new folder runs/compare-N.");
-        Option<string?> recipeFile = RecipeOptions.File();
-        foreach (var option in (ReadOnlySpan<Option>)[methods, methodOptions, recipeFile, data, model, width, limit, testLimit]) command.Add(option);
-        var recipe = new RecipeOptions(command, epochs: 12);
-        var device = new DeviceOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[seeds, outFolder, json]) command.Add(option);
-
+        Option<string> model = Options.ModelName();
+        var table = new TableOptions(command, "comparison.md", methods, methodOptions, model);
         command.SetAction(parsed =>
         {
-            var output = new Output(parsed.GetValue(json));
-            if (parsed.GetValue(seeds) < 1) throw new ArgumentException($"--seeds must be at least 1; it is {parsed.GetValue(seeds)}.");
-            var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
-            var settings = reading.Read(recipe);
-            settings.Validate();
-            string list = parsed.GetValue(methods)!;
-            IReadOnlyList<string> names = list == "all" ? [.. Reparameterizations.Names] : list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-            var options = ReadOptions(parsed.GetValue(methodOptions) ?? [], names);
-            var source = DataSource.Open(reading.PickData(data), reading.Pick(limit, f => f.Limit), reading.Pick(testLimit, f => f.TestLimit));
-            using var where = device.Open(parsed);
-            string folder = parsed.GetValue(outFolder) ?? Options.NewFolder("compare");
-            var comparison = new MethodComparison
+            var request = table.Read(parsed, f => f.Comparison?.Seeds);
+            request.Reading.RefuseTables(except: command.Name);
+            string list = request.Reading.Pick(methods, f => f.Comparison?.Methods is { } named ? string.Join(',', named) : null);
+            string[] names = list == "all" ? [.. Reparameterizations.Names] : TableOptions.Names(list);
+            var options = ReadOptions(request.Reading.File?.Comparison?.MethodOptions, parsed.GetValue(methodOptions) ?? [], names);
+            // Without a list all are tried, in the recipe that is left, too: those that the model cannot take are left out.
+            var used = request.Used with
             {
-                Spec = Options.SpecFor(reading.Pick(model, f => f.Model), reading.Pick(width, f => f.Width), source.Train),
-                Data = source,
-                Recipe = settings,
-                Methods = names,
-                MethodOptions = options,
-                SkipUnsuitable = list == "all",
-                Seeds = parsed.GetValue(seeds),
-                Folder = folder,
-                Train = (name, trainer, token) => TrainingView.Run(output, name, trainer, null, token),
-                OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: {(row.Failed ?? $"top-1 {Output.Text(100 * row.Accuracy, "0.0")} %")}"),
+                Model = request.Reading.Pick(model, f => f.Model),
+                Comparison = new ComparisonPlan { Methods = list == "all" ? null : names, MethodOptions = options.Count == 0 ? null : new JsonObject(options.Select(o => KeyValuePair.Create(o.Key, (JsonNode?)o.Value.DeepClone()))), Seeds = request.Seeds },
             };
-            reading.Tell(output);
-            output.Heading($"{comparison.Spec} by {string.Join(", ", comparison.RowNames)}");
-            IReadOnlyList<MethodRow> rows;
-            try
-            {
-                rows = comparison.Run(where, cancellation);
-            }
-            catch (OperationCanceledException)
-            {
-                output.Line($"Stopped; what was done is kept. Go on with the same command and --out {folder}");
-                return 130;
-            }
-            var report = new ComparisonReport(comparison, rows, $"{where.Name}, {where.Description}");
-            string page = report.Save();
-            output.Line();
-            output.Table(ComparisonReport.Titles, report.Table);
-            foreach (string note in report.Notes) output.Line("• " + note);
-            output.Line($"Report: {Path.GetFullPath(page)}");
-            foreach (var (name, reason) in comparison.Skipped) output.Object(new JsonObject { ["method"] = name, ["skipped"] = reason });
-            foreach (var group in rows.GroupBy(r => r.Method)) output.Object(ToJson(group.Key, [.. group]));
-            output.Object(new JsonObject { ["methods"] = rows.Select(r => r.Method).Distinct().Count(), ["seeds"] = comparison.Seeds, ["report"] = page, ["folder"] = folder });
-            return 0;
+            using var where = table.Open(parsed);
+            return Run(request, used, names, options, where, cancellation);
         });
         return command;
     }
 
-    /// <summary>What each METHOD.NAME=VALUE says, by method. A method that is not compared is a slip.</summary>
-    private static Dictionary<string, JsonObject> ReadOptions(string[] settings, IReadOnlyList<string> methods)
+    private static int Run(TableRequest request, RecipeFile used, string[] names, Dictionary<string, JsonObject> options, Device device, CancellationToken cancellation)
     {
-        Dictionary<string, List<string>> byMethod = [];
+        var output = request.Output;
+        var comparison = new MethodComparison
+        {
+            Spec = Options.SpecFor(used.Model!, used.Width!.Value, request.Source.Train),
+            Data = request.Source,
+            Recipe = used.Recipe,
+            Methods = names,
+            MethodOptions = options,
+            SkipUnsuitable = used.Comparison!.Methods == null,
+            Seeds = request.Seeds,
+            Folder = request.Folder,
+            Train = (name, trainer, token) => TrainingView.Run(output, name, trainer, null, token),
+            OnRow = row => output.Line($"  {row.Method}, seed {row.Seed}: {(row.Failed ?? $"top-1 {Output.Text(100 * row.Accuracy, "0.0")} %")}"),
+        };
+        request.Reading.Tell(output);
+        output.Heading($"{comparison.Spec} by {string.Join(", ", comparison.RowNames)}");
+        return request.Run(used, () => comparison.Run(device, cancellation), rows => Show(output, comparison, rows, $"{device.Name}, {device.Description}"));
+    }
+
+    private static void Show(Output output, MethodComparison comparison, IReadOnlyList<MethodRow> rows, string device)
+    {
+        var report = new ComparisonReport(comparison, rows, device);
+        string page = report.Save();
+        output.Line();
+        output.Table(ComparisonReport.Titles, report.Table);
+        foreach (string note in report.Notes) output.Line("• " + note);
+        output.Line($"Report: {Path.GetFullPath(page)}");
+        foreach (var (name, reason) in comparison.Skipped) output.Object(new JsonObject { ["method"] = name, ["skipped"] = reason });
+        foreach (var group in rows.GroupBy(r => r.Method)) output.Object(ToJson(group.Key, [.. group]));
+        output.Object(new JsonObject { ["methods"] = rows.Select(r => r.Method).Distinct().Count(), ["seeds"] = comparison.Seeds, ["report"] = page, ["folder"] = comparison.Folder });
+    }
+
+    /// <summary>What the recipe and each METHOD.NAME=VALUE say, by method. A method that is not compared is a slip.</summary>
+    private static Dictionary<string, JsonObject> ReadOptions(JsonObject? inFile, string[] settings, IReadOnlyList<string> methods)
+    {
+        Dictionary<string, JsonObject> byMethod = [];
+        foreach (var (method, options) in inFile ?? [])
+        {
+            // A list of methods on the command line may be shorter than the recipe's; what is in no list was never meant to count.
+            if (!Reparameterizations.Names.Contains(method)) throw new ArgumentException($"The recipe sets options of '{method}', which is no method.{Suggest.Offer(method, Reparameterizations.Names)}");
+            if (methods.Contains(method)) byMethod[method] = Options.KnownOptions(method, options!.AsObject());
+        }
         foreach (string setting in settings)
         {
             // The first dot: a value may have one too.
@@ -101,10 +98,10 @@ internal static class CompareCommand
             string method = setting[..dot];
             if (!methods.Contains(method) || !Reparameterizations.Names.Contains(method))
                 throw new ArgumentException($"--set {setting}: '{method}' is no method of this comparison.{Suggest.Offer(method, methods)} Name it in --methods too.");
-            if (!byMethod.TryGetValue(method, out var list)) byMethod[method] = list = [];
-            list.Add(setting[(dot + 1)..]);
+            if (!byMethod.TryGetValue(method, out var options)) byMethod[method] = options = [];
+            foreach (var (name, value) in Options.ReadMethodOptions(method, [setting[(dot + 1)..]])) options[name] = value?.DeepClone();
         }
-        return byMethod.ToDictionary(m => m.Key, m => Options.ReadMethodOptions(m.Key, m.Value));
+        return byMethod;
     }
 
     private static JsonObject ToJson(string method, IReadOnlyList<MethodRow> all)

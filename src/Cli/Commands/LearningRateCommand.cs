@@ -1,9 +1,5 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
-using RefConv.Layers;
-using RefConv.Models;
-using RefConv.Models.Data;
-using RefConv.Models.Imaging;
 using RefConv.Models.Train;
 
 namespace RefConv.Cli.Commands;
@@ -14,45 +10,31 @@ internal static class LearningRateCommand
     public static Command Create(CancellationToken cancellation)
     {
         var command = new Command("lr-find", "Train for some steps with a growing learning rate, draw the loss over it and suggest a rate. Nothing is kept.");
-        Option<string?> recipeFile = RecipeOptions.File();
-        Option<string> data = Options.Data(), model = Options.ModelName();
-        Option<double> width = Options.Width();
-        Option<string?> from = new("--from") { Description = "Start from this trained model instead of new weights; in its form if it has one. Default: new weights.", HelpName = "FILE" };
-        Option<string> method = Options.Method("none", "Put the model into the form of a method first");
-        Option<string[]> methodOptions = Options.MethodOptions();
-        Option<int?> limit = Options.Limit(), imageSize = new("--image-size") { Description = "Rows and columns that pictures of an imagefolder are brought to. Default: as in train.", HelpName = "PIXELS" };
         Option<double> minimum = Options.Number("--min", 1e-6, "Rate of the first step."), maximum = Options.Number("--max", 10, "Rate of the last step.");
         Option<int> steps = Options.Integer("--steps", 100, "Steps between them.");
         Option<bool> json = Options.Json();
-        foreach (var option in (ReadOnlySpan<Option>)[minimum, maximum, steps, recipeFile, data, imageSize, model, width, method, methodOptions, from, limit]) command.Add(option);
+        var start = new StartOptions();
+        foreach (var option in (ReadOnlySpan<Option>)[minimum, maximum, steps, .. start.All]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var device = new DeviceOptions(command);
-        foreach (var option in (ReadOnlySpan<Option>)[json]) command.Add(option);
+        command.Add(json);
 
         command.SetAction(parsed =>
         {
             var output = new Output(parsed.GetValue(json));
-            var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
-            var settings = reading.Read(recipe);
-            string form = reading.Pick(method, f => f.Method);
-            var how = Options.ReadMethod(form, parsed.GetValue(methodOptions), reading.File?.Method == form ? reading.File.MethodOptions : null);
+            var reading = new RecipeReading(parsed, parsed.GetValue(start.RecipeFile));
+            // No picture is tested on; one is what must be opened.
+            var used = start.Read(reading, recipe) with { TestLimit = 1 };
             using var where = device.Open(parsed);
-            DataInfo? info = null;
-            string? start = reading.PickOptional(from, f => f.From);
-            using var trained = start == null ? null : ModelFile.Load(start, where, out info);
-            string pictures = reading.PickData(data);
-            int? size = reading.Pick(imageSize, f => pictures.StartsWith("imagefolder:", StringComparison.Ordinal) ? f.ImageSize : null);
-            var source = DataSource.Open(pictures, reading.Pick(limit, f => f.Limit), 1,
-                trained != null ? ImageFolderOptions.For(trained.Spec, info) : size == null ? null : new ImageFolderOptions(ImagePreprocessing.ForSize(size.Value)));
-            using var begun = trained == null ? Zoo.Create(Options.SpecFor(reading.Pick(model, f => f.Model), reading.Pick(width, f => f.Width), source.Train), new Initializer(where, settings.Seed)) : null;
-            var plain = trained ?? begun!;
-            if (how is { NeedsTrainedModel: true } && trained == null) throw new ArgumentException($"{how.Name} starts from a trained model. Give one with --from.");
-            using var expanded = how == null ? null : plain.Expand(how, seed: settings.Seed);
+            using var begin = start.Open(parsed, used, where);
+            if (begin is { How.NeedsTrainedModel: true, Trained: null }) throw new ArgumentException($"{begin.How.Name} starts from a trained model. Give one with --from.");
+            using var plain = begin.Begin(where, used.Recipe.Seed);
+            using var expanded = begin.How == null ? null : plain.Expand(begin.How, begin.Policy, used.Recipe.Seed);
             var net = expanded ?? plain;
             reading.Tell(output);
-            var finder = new LearningRateFinder { Recipe = settings, Minimum = parsed.GetValue(minimum), Maximum = parsed.GetValue(maximum), Steps = parsed.GetValue(steps) };
-            output.Line($"{net.Spec}; {source.Train}; {settings.Optimizer.ToString().ToLowerInvariant()}, batch {settings.BatchSize}; {finder.Steps} steps from {Number(finder.Minimum)} to {Number(finder.Maximum)}");
-            Show(output, finder.Run(net, source.Train, cancellation: cancellation));
+            var finder = new LearningRateFinder { Recipe = used.Recipe, Minimum = parsed.GetValue(minimum), Maximum = parsed.GetValue(maximum), Steps = parsed.GetValue(steps) };
+            output.Line($"{net.Spec}; {begin.Source.Train}; {used.Recipe.Optimizer.ToString().ToLowerInvariant()}, batch {used.Recipe.BatchSize}; {finder.Steps} steps from {Number(finder.Minimum)} to {Number(finder.Maximum)}");
+            Show(output, finder.Run(net, begin.Source.Train, cancellation: cancellation));
             return 0;
         });
         return command;

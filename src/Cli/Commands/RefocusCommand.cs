@@ -43,6 +43,7 @@ internal static class RefocusCommand
             var method = new RefConvMethod(options);
             var output = new Output(parsed.GetValue(json));
             var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
+            reading.RefuseTables();
             if (reading.File?.Method is { } other && other is not ("none" or "refconv")) throw new ArgumentException($"The recipe is for the method {other}. Train it with: refconv train --recipe {parsed.GetValue(recipeFile)} --from FILE.");
             var settings = reading.Read(recipe);
             settings.Validate();

@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using RefConv.Layers;
 using RefConv.Models;
 using RefConv.Models.Data;
-using RefConv.Models.Imaging;
 using RefConv.Models.Train;
 
 namespace RefConv.Cli.Commands;
@@ -14,19 +13,14 @@ internal static class TrainCommand
     public static Command Create(CancellationToken cancellation)
     {
         var command = new Command("train", "Train a model from scratch, or go on with a run that was stopped (--resume).");
-        Option<string> data = Options.Data(), model = Options.ModelName();
-        Option<double> width = Options.Width();
-        Option<string> method = Options.Method("none", "Train in the form of a method, to be merged afterwards");
-        Option<string[]> methodOptions = Options.MethodOptions();
-        Option<string?> from = new("--from") { Description = "Start from this trained model instead of new weights. Default: new weights.", HelpName = "FILE" };
-        Option<int?> limit = Options.Limit(), testLimit = Options.TestLimit();
-        Option<int?> imageSize = new("--image-size") { Description = "Rows and columns that pictures of an imagefolder are brought to. Default: their own if all have the same (up to 224), otherwise 224.", HelpName = "PIXELS" };
         Option<int?> stopAfter = new("--stop-after") { Description = "Stop when so many epochs of the recipe are done; go on later with --resume.", HelpName = "EPOCHS" };
         Option<string?> resume = new("--resume") { Description = "Go on with the run in this folder; recipe and data are read from it.", HelpName = "RUN" };
         Option<bool> json = Options.Json(), keepEpochs = Options.KeepEpochs();
         Option<string?> outFolder = Options.Out("Folder for the checkpoints. Default: a new folder runs/train-N."), tensorBoard = Options.TensorBoard();
-        Option<string?> recipeFile = RecipeOptions.File(), saveRecipe = new("--save-recipe") { Description = "Write the recipe of this run to a file, too. Default: recipe.json in the folder of the run.", HelpName = "FILE" };
-        foreach (var option in (ReadOnlySpan<Option>)[recipeFile, saveRecipe, data, imageSize, model, width, method, methodOptions, from, limit, testLimit]) command.Add(option);
+        Option<int?> testLimit = Options.TestLimit();
+        Option<string?> saveRecipe = new("--save-recipe") { Description = "Write the recipe of this run to a file, too. Default: recipe.json in the folder of the run.", HelpName = "FILE" };
+        var start = new StartOptions();
+        foreach (var option in (ReadOnlySpan<Option>)[.. start.All, testLimit, saveRecipe]) command.Add(option);
         var recipe = new RecipeOptions(command, epochs: 12);
         var superResolution = new SuperResolutionOptions(command);
         var device = new DeviceOptions(command);
@@ -57,69 +51,44 @@ internal static class TrainCommand
             }
             if (superResolution.IsAsked(parsed))
             {
-                Option[] classifierOnly = [.. recipe.ClassifierOnly, recipeFile, saveRecipe, testLimit, imageSize, keepEpochs, tensorBoard];
+                Option[] classifierOnly = [.. recipe.ClassifierOnly, start.RecipeFile, saveRecipe, testLimit, start.ImageSize, keepEpochs, tensorBoard];
                 if (classifierOnly.FirstOrDefault(o => parsed.GetResult(o) is { Implicit: false }) is { } useless)
                     throw new ArgumentException($"{useless.Name} is for classifiers and cannot be given with --task super-resolution. Leave it out.");
-                if (parsed.GetResult(data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
-                using var trained = parsed.GetValue(from) is { } file ? SuperResolutionRun.LoadStart(file, where) : null;
-                string architecture = parsed.GetResult(model) is { Implicit: false } ? parsed.GetValue(model)! : trained?.Spec.Architecture ?? "sesr_m5_x2";
-                double features = parsed.GetResult(width) is { Implicit: false } ? parsed.GetValue(width) : trained?.Spec.Width ?? 1;
-                string form = parsed.GetResult(method) is { Implicit: false } ? parsed.GetValue(method)! : SuperResolutionRun.UsualMethod;
-                return SuperResolutionRun.Start(output, where, architecture, features, trained, net => SuperResolutionRun.MethodFor(net, form, parsed.GetValue(methodOptions) ?? []), parsed.GetValue(data)!, parsed.GetValue(limit),
+                if (parsed.GetResult(start.Data) is not { Implicit: false }) throw new ArgumentException("--task super-resolution needs a folder of PNG pictures. Give it with --data.");
+                using var trained = parsed.GetValue(start.From) is { } file ? SuperResolutionRun.LoadStart(file, where) : null;
+                string architecture = parsed.GetResult(start.Model) is { Implicit: false } ? parsed.GetValue(start.Model)! : trained?.Spec.Architecture ?? "sesr_m5_x2";
+                double features = parsed.GetResult(start.Width) is { Implicit: false } ? parsed.GetValue(start.Width) : trained?.Spec.Width ?? 1;
+                string form = parsed.GetResult(start.Method) is { Implicit: false } ? parsed.GetValue(start.Method)! : SuperResolutionRun.UsualMethod;
+                return SuperResolutionRun.Start(output, where, architecture, features, trained, net => SuperResolutionRun.MethodFor(net, form, parsed.GetValue(start.MethodOptions) ?? []), parsed.GetValue(start.Data)!, parsed.GetValue(start.Limit),
                     scale => superResolution.Read(parsed, recipe, scale), parsed.GetValue(outFolder), parsed.GetValue(stopAfter), cancellation);
             }
-            var reading = new RecipeReading(parsed, parsed.GetValue(recipeFile));
-            var used = ReadRun(reading);
-            string? start = used.From;
-            DataInfo? info = null;
-            using var initial = start == null ? null : ModelFile.Load(start, where, out info);
-            var source = DataSource.Open(used.Data!, used.Limit, used.TestLimit, FolderOptions(used.Data!, used.ImageSize, start, initial?.Spec, info));
-            used.Recipe.Validate();
-            var how = Options.ReadMethod(used.Method!, parsed.GetValue(methodOptions), used.MethodOptions);
-            var policy = Options.ReadLayers(used.Layers);
-            var state = new RunState { Kind = "train", Data = used.Data!, Limit = used.Limit, TestLimit = used.TestLimit, KeepEpochs = parsed.GetValue(keepEpochs), Recipe = used.Recipe };
-            var spec = Options.SpecFor(used.Model!, used.Width!.Value, source.Train);
-            used = used with { Model = initial?.Spec.Architecture ?? used.Model, Width = initial?.Spec.Width ?? used.Width, MethodOptions = how?.Options };
+            var reading = new RecipeReading(parsed, parsed.GetValue(start.RecipeFile));
+            var used = start.Read(reading, recipe) with { TestLimit = reading.Pick(testLimit, f => f.TestLimit) };
+            using var begin = start.Open(parsed, used, where);
+            used = used with { Model = begin.Spec.Architecture, Width = begin.Spec.Width, MethodOptions = begin.How?.Options };
             if (parsed.GetValue(saveRecipe) is { } save) used.Save(save);
             reading.Tell(output);
-            string path = parsed.GetValue(outFolder) ?? Options.NewFolder("train");
-            if (how is { NeedsTrainedModel: true } && start == null)
-            {
-                start = TrainBase(output, spec, how, policy, source, state, used with { Method = "none", MethodOptions = null, Layers = null }, path, parsed.GetValue(stopAfter), where, cancellation, out int code);
-                if (start == null) return code;
-            }
-            using var begun = initial == null ? Begin() : null;
-            var net = initial ?? begun!;
-            if (how == null) return TrainingRun.Start(output, net, source, state, used, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
-            if (net.Forms.Count > 0) throw new ArgumentException($"{start} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {start} --out merged.safetensors.");
-            using var expanded = net.Expand(how, policy, used.Recipe.Seed);
-            return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, used, path, parsed.GetValue(stopAfter), cancellation, parsed.GetValue(tensorBoard));
-
-            // What the command line and the recipe file say together: a recipe file again.
-            RecipeFile ReadRun(RecipeReading reading)
-            {
-                string form = reading.Pick(method, f => f.Method);
-                bool formOfFile = reading.File?.Method == form;
-                string pictures = reading.PickData(data);
-                return new RecipeFile
-                {
-                    Model = reading.Pick(model, f => f.Model),
-                    Width = reading.Pick(width, f => f.Width),
-                    ImageSize = reading.Pick(imageSize, f => pictures.StartsWith("imagefolder:", StringComparison.Ordinal) ? f.ImageSize : null),
-                    From = reading.PickOptional(from, f => f.From),
-                    Method = form,
-                    MethodOptions = formOfFile ? reading.File!.MethodOptions : null,
-                    Layers = formOfFile ? reading.File!.Layers : null,
-                    Data = pictures,
-                    Limit = reading.Pick(limit, f => f.Limit),
-                    TestLimit = reading.Pick(testLimit, f => f.TestLimit),
-                    Recipe = reading.Read(recipe),
-                };
-            }
-
-            Model Begin() => start == null ? Zoo.Create(spec, new Initializer(where, used.Recipe.Seed)) : ModelFile.Load(start, where);
+            var state = new RunState { Kind = "train", Data = used.Data!, Limit = used.Limit, TestLimit = used.TestLimit, KeepEpochs = parsed.GetValue(keepEpochs), Recipe = used.Recipe };
+            return Train(output, begin, state, used, parsed.GetValue(outFolder) ?? Options.NewFolder("train"), parsed.GetValue(stopAfter), where, cancellation, parsed.GetValue(tensorBoard));
         });
         return command;
+    }
+
+    /// <summary>Trains in the form that is asked for; before that a plain model, where that form starts from a trained one and there is none.</summary>
+    private static int Train(Output output, Start begin, RunState state, RecipeFile used, string path, int? stopAfter, Kernels.Device where, CancellationToken cancellation, string? tensorBoard)
+    {
+        string? from = used.From;
+        var (how, source) = (begin.How, begin.Source);
+        if (how is { NeedsTrainedModel: true } && from == null)
+        {
+            from = TrainBase(output, begin.Spec, how, begin.Policy, source, state, used with { Method = "none", MethodOptions = null, Layers = null }, path, stopAfter, where, cancellation, out int code);
+            if (from == null) return code;
+        }
+        using var net = from != null && begin.Trained == null ? ModelFile.Load(from, where) : begin.Begin(where, used.Recipe.Seed);
+        if (how == null) return TrainingRun.Start(output, net, source, state, used, path, stopAfter, cancellation, tensorBoard);
+        if (net.Forms.Count > 0) throw new ArgumentException($"{from} is in {net.Forms[^1].Method.Name} form already. Merge it first: refconv merge --from {from} --out merged.safetensors.");
+        using var expanded = net.Expand(how, begin.Policy, used.Recipe.Seed);
+        return TrainingRun.Start(output, expanded, source, state with { Kind = how.Name }, used, path, stopAfter, cancellation, tensorBoard);
     }
 
     /// <summary>Trains the plain model that a method starts from, in a folder inside the run's.</summary>
@@ -138,20 +107,6 @@ internal static class TrainCommand
         if (code == 0 && !(stopAfter < state.Recipe.Epochs)) return folder.LastFile;
         output.Line($"That is the plain model. When it is trained to its end, train its {how.Name} form: give this command again with --from {folder.LastFile} --out {path}");
         return null;
-    }
-
-    /// <summary>The input of the model that pictures of a folder are for: of the one to start from, or of one of the size asked for.</summary>
-    private static ImageFolderOptions? FolderOptions(string data, int? size, string? from, ModelSpec? spec, DataInfo? info)
-    {
-        if (spec != null && data.StartsWith("imagefolder:", StringComparison.Ordinal))
-        {
-            if (size != null && size != spec.ImageSize) throw new ArgumentException($"--image-size is {size}, and {from} takes pictures of {spec.ImageSize}×{spec.ImageSize}. Leave it out.");
-            return ImageFolderOptions.For(spec, info);
-        }
-        if (size == null) return null;
-        if (!data.StartsWith("imagefolder:", StringComparison.Ordinal)) throw new ArgumentException($"--image-size is for imagefolder:DIR; the pictures of '{data}' have a size of their own.");
-        if (size is < 1 or > 4096) throw new ArgumentException($"--image-size must be between 1 and 4096; it is {size}.");
-        return new ImageFolderOptions(ImagePreprocessing.ForSize(size.Value));
     }
 }
 

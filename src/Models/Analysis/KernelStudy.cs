@@ -22,7 +22,7 @@ public static class KernelStudy
     /// <param name="channels">Channels shown at most.</param>
     public static RedundancyResults Redundancy(IReadOnlyList<KernelPair> layers, int channels = KernelAnalysis.DefaultChannels) => new([.. layers.Select(l =>
         new RedundancyLayer(l.Layer, Math.Min(l.After.Out * l.After.GroupIn, channels), l.Before == null ? null : Map(l.Before, channels), Map(l.After, channels),
-            Note(l.After.Out * l.After.GroupIn, channels)))]);
+            Note(l.After.Out * l.After.GroupIn, channels)) { AfterAtEqualSize = AtEqualSize(l, channels) })]);
 
     /// <summary>Skeletons of the kernels.</summary>
     /// <param name="layers">Layers of a model.</param>
@@ -54,6 +54,17 @@ public static class KernelStudy
         double diagonal = Enumerable.Range(0, degree.Rows).Average(i => degree[i, i]);
         string? note = g.Groups == 1 ? "dense layer: its refocus groups have one member each, so a channel is connected with itself only; one of them is shown" : Note(g.Groups, channels);
         return new ConnectionLayer(name, g.Groups, degree.Rows, degree.Values, diagonal, degree.MeanOffDiagonal(), note);
+    }
+
+    /// <summary>The mean divergence of the shown channels after refocusing, scaled to the root mean square that they had before.</summary>
+    private static double? AtEqualSize(KernelPair pair, int channels)
+    {
+        if (pair.Before == null) return null;
+        int count = Math.Min(pair.After.Out * pair.After.GroupIn, channels) * pair.After.Area;
+        double before = pair.Before.Weight.Take(count).Sum(w => w * w), after = pair.After.Weight.Take(count).Sum(w => w * w);
+        if (after == 0) return null;
+        double scale = Math.Sqrt(before / after);
+        return KernelAnalysis.Redundancy(pair.After with { Weight = [.. pair.After.Weight.Select(w => w * scale)] }, channels).MeanOffDiagonal();
     }
 
     private static RedundancyMap Map(Kernel kernel, int channels)

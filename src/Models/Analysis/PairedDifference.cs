@@ -1,3 +1,5 @@
+using RefConv.Models.Report;
+
 namespace RefConv.Models.Analysis;
 
 /// <summary>
@@ -7,7 +9,7 @@ namespace RefConv.Models.Analysis;
 /// <param name="Pairs">How many.</param>
 /// <param name="Mean">Mean difference.</param>
 /// <param name="Deviation">Standard deviation of the differences (÷ (n − 1)); null for fewer than two pairs: none is invented.</param>
-/// <param name="T">Student's t, mean / (deviation / √n); null for fewer than two pairs, and where all differences are equal, so that t has no value.</param>
+/// <param name="T">Student's t, mean / (deviation / √n); null for fewer than two pairs, and where all differences are equal up to rounding, so that t has no value.</param>
 /// <param name="P">Two-sided: how often chance alone gives a t at least this large. Null where t is.</param>
 public sealed record PairedDifference(int Pairs, double Mean, double? Deviation, double? T, double? P)
 {
@@ -19,12 +21,11 @@ public sealed record PairedDifference(int Pairs, double Mean, double? Deviation,
     {
         int n = differences.Count;
         if (n == 0) return null;
-        double mean = differences.Average();
-        if (n == 1) return new(1, mean, null, null, null);
-        double deviation = Math.Sqrt(differences.Sum(d => (d - mean) * (d - mean)) / (n - 1));
-        if (deviation == 0) return new(n, mean, 0, null, null);
-        double t = mean / (deviation / Math.Sqrt(n));
-        return new(n, mean, deviation, t, TwoSided(t, n - 1));
+        var (mean, deviation) = MeanDeviation.Of(differences);
+        if (deviation is not { } s) return new(n, mean, null, null, null);
+        if (StudentsT.IsTie(mean, s)) return new(n, mean, 0, null, null);
+        double t = mean / (s / Math.Sqrt(n));
+        return new(n, mean, s, t, StudentsT.TwoSided(t, n - 1));
     }
 
     /// <summary>More than chance explains.</summary>
@@ -38,23 +39,4 @@ public sealed record PairedDifference(int Pairs, double Mean, double? Deviation,
         { Mean: 0, Deviation: 0 } => "equal with every seed",
         _ => $"{Pairs} seeds, too few to tell",
     };
-
-    /// <summary>
-    /// Probability of |t| or more under Student's distribution. For a whole number of degrees of freedom the integral is a finite sum in θ = atan(t/√ν)
-    /// (Abramowitz and Stegun 26.7.3 and 26.7.4).
-    /// </summary>
-    internal static double TwoSided(double t, int degrees)
-    {
-        double angle = Math.Atan(Math.Abs(t) / Math.Sqrt(degrees)), sine = Math.Sin(angle), cosine = Math.Cos(angle);
-        bool odd = degrees % 2 == 1;
-        // The sum's terms: each is the one before times cos² and the next two factors of the double factorials.
-        double term = odd ? cosine : 1, sum = 0;
-        for (int k = odd ? 3 : 2; k <= degrees; k += 2)
-        {
-            sum += term;
-            term *= cosine * cosine * (k - 1) / k;
-        }
-        double within = odd ? (angle + (sine * sum)) * 2 / Math.PI : sine * sum;
-        return Math.Clamp(1 - within, 0, 1);
-    }
 }

@@ -85,6 +85,7 @@ public static class TrainingCost
                 dy ??= Random(device, y.Shape, 2, requiresGrad: false);
                 tape.Backward(y, dy);
             }
+            StepTime.Wait(x);
             if (i >= 0) times[i] = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
             layer.ZeroGrad();
             x.ZeroGrad();

@@ -35,7 +35,7 @@ public sealed class BatchLoader
     private const int Buffers = 3;
 
     // Streams of one seed are told apart by their highest byte; these belong to this class.
-    private const ulong OrderStreams = 0xD0UL << 56, ChangeStreams = 0xD1UL << 56, CutoutStreams = 0xD4UL << 56, MixupStreams = 0xD5UL << 56;
+    private const ulong OrderStreams = 0xD0UL << 56, ChangeStreams = 0xD1UL << 56, CutoutStreams = 0xD4UL << 56, MixupStreams = 0xD7UL << 56;
 
     private readonly ulong _seed;
     private readonly bool _training;

@@ -50,6 +50,7 @@ internal static class Claims
     [
         .. Each(AnalysesOf(input, "connection"), "Kernel channels become connected", Connections, "refconv analyze connection"),
         .. Each(AnalysesOf(input, "redundancy"), "Kernel channels become less redundant", Redundancy, "refconv analyze redundancy"),
+        .. Each(AtEqualSize(AnalysesOf(input, "redundancy")), "Kernel channels become less redundant, weights being of equal size", RedundancyAtEqualSize, null),
         .. Each(AnalysesOf(input, "landscape"), "The loss landscape becomes smoother", Landscape, "refconv analyze landscape"),
         .. Accuracies(input),
         .. Deployed(input),
@@ -151,29 +152,44 @@ internal static class Claims
 
     private static AnalysisInput[] AnalysesOf(ReportInput input, string kind) => [.. input.Analyses.Where(a => a.Kind == kind)];
 
-    private static IEnumerable<Claim> Each(AnalysisInput[] files, string title, Func<string, IReadOnlyList<AnalysisInput>, Claim?> judge, string command)
+    private static IEnumerable<Claim> Each(AnalysisInput[] files, string title, Func<string, IReadOnlyList<AnalysisInput>, Claim?> judge, string? command)
     {
-        var claims = files.GroupBy(f => f.Model).Select(g => judge(g.Key ?? "a model", [.. g.DistinctBy(f => f.Subject ?? f.File)])).OfType<Claim>().Select(c => c with { Title = title }).ToArray();
-        return claims.Length > 0 ? claims : [new(title, Verdict.NotMeasured, files.Length == 0 ? $"No analysis of it is among the files: {command} makes one." : "The analyses hold no plain model to compare with, or no finite number.")];
+        // What was measured on different pictures is no repetition of one measurement.
+        var groups = files.GroupBy(f => (f.Model, f.Data)).ToArray();
+        var claims = groups.Select(g => judge(Label(g.Key.Model, g.Key.Data), [.. g.DistinctBy(f => f.Identity)])).OfType<Claim>().Select(c => c with { Title = title }).ToArray();
+        return claims.Length > 0 || command == null ? claims : [new(title, Verdict.NotMeasured, files.Length == 0 ? $"No analysis of it is among the files: {command} makes one." : "The analyses hold no plain model to compare with, or no finite number.")];
+
+        string Label(string? model, string? data) => (model ?? "a model") + (groups.Count(g => g.Key.Model == model) > 1 ? $" on {data ?? "unknown pictures"}" : "");
     }
 
     private static Claim? Connections(string model, IReadOnlyList<AnalysisInput> files)
     {
         double[] shares = [.. files.Select(f => MeanOf(f.Results.Objects("layers").Select(l => l.Number("offDiagonalMean") / l.Number("diagonalMean")))).Where(double.IsFinite)];
+        if (shares.Length == 0 && files.Any(f => f.Results.Objects("layers").Any(l => l.Whole("groups") == 1)))
+            return new("", Verdict.NotMeasured, $"{model}: the refocus groups of dense layers have one member each, so there is nothing to connect.");
         var interval = Interval.Of(shares);
         return shares.Length == 0 ? null : new("", Of(interval, SizeableConnection, above: true), $"{model}: off the diagonal the entries of the connection map are {Share(interval, "trained model")} of those on it, " +
             "averaged over layers. (Maps that begin at random are connected from the start; one that begins at zero shows what training alone put there.)");
     }
 
-    private static Claim? Redundancy(string model, IReadOnlyList<AnalysisInput> files)
+    private static Claim? Redundancy(string model, IReadOnlyList<AnalysisInput> files) => Divergence(model, files, l => l.Inner("after").Number("mean"),
+        "from the plain to the refocused kernels; more is less redundant. (Softmax makes larger weights differ more, so this is also a measure of their size.)");
+
+    private static Claim? RedundancyAtEqualSize(string model, IReadOnlyList<AnalysisInput> files) => Divergence(model, files, l => l.Number("afterAtEqualSize"),
+        "from the plain to the refocused kernels, each layer's brought to the plain one's root mean square; more is less redundant.");
+
+    /// <summary>Files that have it: those of earlier versions do not.</summary>
+    private static AnalysisInput[] AtEqualSize(AnalysisInput[] files) => [.. files.Where(f => f.Results.Objects("layers").Any(l => double.IsFinite(l.Number("afterAtEqualSize"))))];
+
+    private static Claim? Divergence(string model, IReadOnlyList<AnalysisInput> files, Func<JsonObject, double> after, string how)
     {
         double[] changes = [.. files.Select(f =>
         {
-            var layers = f.Results.Objects("layers").Where(l => double.IsFinite(l.Inner("before").Number("mean")) && double.IsFinite(l.Inner("after").Number("mean"))).ToArray();
-            return (MeanOf(layers.Select(l => l.Inner("after").Number("mean"))) / MeanOf(layers.Select(l => l.Inner("before").Number("mean")))) - 1;
+            var layers = f.Results.Objects("layers").Where(l => double.IsFinite(l.Inner("before").Number("mean")) && double.IsFinite(after(l))).ToArray();
+            return (MeanOf(layers.Select(after)) / MeanOf(layers.Select(l => l.Inner("before").Number("mean")))) - 1;
         }).Where(double.IsFinite)];
         var interval = Interval.Of(changes);
-        return changes.Length == 0 ? null : new("", Of(interval, 0, above: true), $"{model}: the mean KL divergence between kernel channels changes by {Share(interval, "trained model", signed: true)} from the plain to the refocused kernels; more is less redundant.");
+        return changes.Length == 0 ? null : new("", Of(interval, 0, above: true), $"{model}: the mean KL divergence between kernel channels changes by {Share(interval, "trained model", signed: true)} {how}");
     }
 
     private static Claim? Landscape(string model, IReadOnlyList<AnalysisInput> files)

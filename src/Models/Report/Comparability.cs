@@ -12,8 +12,10 @@ internal static class Comparability
         List<string> notes = [];
         var runs = input.Sets.SelectMany(s => s.Runs.Select(r => (Set: s, Run: r))).ToArray();
         Different(notes, [.. runs.Select(r => (Plain(r.Run.Model), Group(r.Set, r.Run))), .. input.Analyses.Select(a => (Plain(a.Model), $"{a.Kind} analysis"))], "models", "Figures of one are not comparable with those of another.");
-        Different(notes, [.. runs.Select(r => (r.Run.Data, Group(r.Set, r.Run)))], "data", "Their accuracies and losses measure different things.");
+        Different(notes, [.. runs.Select(r => (r.Run.Data, Group(r.Set, r.Run))), .. input.Analyses.Select(a => (a.Data, $"{a.Kind} analysis"))], "data", "Their accuracies and losses measure different things.");
         Different(notes, [.. runs.Where(r => r.Run.Data != null).Select(r => (r.Run.Pictures, Group(r.Set, r.Run)))], "numbers of pictures", "Runs with more pictures have an advantage, and accuracies were measured on different test pictures.");
+        foreach (var kind in input.Analyses.Where(a => a.Images != null).GroupBy(a => (a.Kind, a.Model, a.Data)).Where(k => k.Select(a => a.Images).Distinct().Count() > 1))
+            notes.Add($"The {kind.Key.Kind} analyses of {kind.Key.Model ?? "a model"} used {Num.List([.. kind.Select(a => Num.Whole(a.Images!.Value)).Distinct()])} pictures: their figures are not those of one measurement. Give --limit the same number.");
         Recipes(notes, runs);
         Seeds(notes, input);
         foreach (var (set, run) in runs)

@@ -45,7 +45,7 @@ public sealed record ComparisonReport(MethodComparison Comparison, IReadOnlyList
             double p = Good(Rows).Select(r => r.Accuracy).DefaultIfEmpty(0.5).Average(), noise = 200 * Math.Sqrt(2 * p * (1 - p) / (tests * (double)seeds));
             List<string> notes =
             [
-                $"Differences below about {noise.ToString("0.0", C)} points are what chance does with {tests:N0} test pictures and {seeds} seed{(seeds == 1 ? "" : "s")}.",
+                $"Differences below about {noise.ToString("0.0", C)} points are what chance does with {tests.ToString("N0", C)} test pictures and {seeds} seed{(seeds == 1 ? "" : "s")}.",
                 "Merge error: largest difference of a test picture's scores between the trained form and the merged file loaded into the plain architecture, relative to the largest score.",
             ];
             string[] names = [.. Rows.Select(r => r.Method).Distinct()];

@@ -98,11 +98,15 @@ public sealed class EvidenceReport
         foreach (var file in files)
         {
             page.Heading($"{file.Model ?? "A model"}: {file.Name}");
-            string against = file.Against == null ? "no plain model to compare with" : $"before: {Tail(file.Against)}";
-            page.Text(string.Join("; ", new[] { against, file.Data == null ? null : $"{file.Data.Split(':')[0]}{(file.Images is { } n ? $", {Num.Count(n, "picture")}" : "")}", file.Environment }.OfType<string>()) + ".", "small soft");
+            string? against = file.Against != null ? $"before: {Tail(file.Against)}" : kind is not ("redundancy" or "skeleton" or "rank" or "kernels") ? null
+                : HasBefore(file) ? "before: the frozen basis in the same file" : "no plain model to compare with";
+            page.Text(string.Join("; ", new[] { against, file.Data == null ? null : $"{file.Data}{(file.Images is { } n ? $", {Num.Count(n, "picture")}" : "")}", file.Environment }.OfType<string>()) + ".", "small soft");
             add(page, file);
         }
     }
+
+    /// <summary>Kernels of some layer were compared with others: a list or an object of what was before, or a number.</summary>
+    private static bool HasBefore(AnalysisInput file) => file.Results.Objects("layers").Any(l => l["before"] != null || double.IsFinite(l.Number("effectiveRankBefore")));
 
     private static string Tail(string path) => string.Join('/', path.Split('/', '\\')[^Math.Min(3, path.Split('/', '\\').Length)..]);
 

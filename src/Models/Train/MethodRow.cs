@@ -10,7 +10,7 @@ namespace RefConv.Models.Train;
 /// <param name="DeployParameters">Weights of the deployed model.</param>
 /// <param name="TrainMacs">Multiply-adds an image while training, without what is computed once a step.</param>
 /// <param name="DeployMacs">Multiply-adds an image, deployed.</param>
-/// <param name="StepMs">Median milliseconds of a training step.</param>
+/// <param name="StepMs">Median milliseconds of a training step with the recipe's optimiser.</param>
 /// <param name="Layers">Layers in the method's form.</param>
 /// <param name="History">Its epochs.</param>
 public sealed record MethodRow(string Method, ulong Seed, double Accuracy, double TestLoss, double? MergeError, long TrainParameters, long DeployParameters,

@@ -19,23 +19,33 @@ internal static class RecipeFields
         {
             var property = type.Properties.FirstOrDefault(p => p.Name == name)
                 ?? throw new ArgumentException($"there is no field '{path}{name}'.{Elsewhere(path, name) ?? Suggest.Offer(name, type.Properties.Select(p => p.Name))} Known are {string.Join(", ", type.Properties.Select(p => p.Name))}.");
-            if (property.PropertyType == typeof(Recipe)) Check(value, RecipeJson.Default.Recipe, $"{path}{name}.");
-            else if (property.PropertyType == typeof(ExpectedResult)) Check(value, RecipeFileJson.Default.ExpectedResult, $"{path}{name}.");
+            if (Inside(property.PropertyType) is { } inside) Check(value, inside, $"{path}{name}.");
             else if (!Fits(value, property.PropertyType)) throw new ArgumentException($"'{path}{name}' must be {Kind(property.PropertyType)}; it is {value?.ToJsonString() ?? "null"}.");
         }
     }
+
+    /// <summary>What the object of a field becomes; null for other fields, and for options, which only their method understands.</summary>
+    private static JsonTypeInfo? Inside(Type type) =>
+        type == typeof(Recipe) ? RecipeJson.Default.Recipe
+        : type == typeof(ExpectedResult) ? RecipeFileJson.Default.ExpectedResult
+        : type == typeof(AblationPlan) ? RecipeFileJson.Default.AblationPlan
+        : type == typeof(ComparisonPlan) ? RecipeFileJson.Default.ComparisonPlan
+        : null;
 
     /// <summary>The words of an enumeration in recipes.</summary>
     public static string[] Words<T>() where T : struct, Enum => [.. Enum.GetNames<T>().Select(n => n.ToLowerInvariant())];
 
     /// <summary>A slip that is easily made: a field of the recipe beside it, or the other way round.</summary>
     private static string? Elsewhere(string path, string name) =>
-        path.Length == 0 && RecipeJson.Default.Recipe.Properties.Any(p => p.Name == name) ? $" It belongs into 'recipe'."
+        path.Length == 0 && RecipeJson.Default.Recipe.Properties.Any(p => p.Name == name) ? " It belongs into 'recipe'."
+        : path.Length == 0 && RecipeFileJson.Default.AblationPlan.Properties.Any(p => p.Name == name) ? $" It belongs into 'ablation'{(name == "seeds" ? " or 'comparison'" : "")}."
+        : path.Length == 0 && RecipeFileJson.Default.ComparisonPlan.Properties.Any(p => p.Name == name) ? " It belongs into 'comparison'."
         : path == "recipe." && RecipeFileJson.Default.RecipeFile.Properties.Any(p => p.Name == name) ? " It belongs beside 'recipe', not into it." : null;
 
     private static bool Fits(JsonNode? value, Type type)
     {
         if (value == null) return Nullable.GetUnderlyingType(type) != null || !type.IsValueType && type != typeof(IReadOnlyList<int>);
+        if (type == typeof(IReadOnlyList<string>)) return value is JsonArray words && words.All(v => v?.GetValueKind() == JsonValueKind.String);
         type = Nullable.GetUnderlyingType(type) ?? type;
         var kind = value.GetValueKind();
         if (type == typeof(bool)) return kind is JsonValueKind.True or JsonValueKind.False;
@@ -57,6 +67,7 @@ internal static class RecipeFields
             : type == typeof(double) ? "a number"
             : type == typeof(int) ? "a whole number"
             : type == typeof(ulong) ? "a whole number not below 0"
+            : type == typeof(IReadOnlyList<string>) ? "a list of texts in brackets"
             : type == typeof(IReadOnlyList<int>) ? "a list of whole numbers in brackets"
             : $"one of {string.Join(", ", WordsOf(type).Select(w => $"\"{w}\""))}";
     }

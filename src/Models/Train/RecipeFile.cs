@@ -19,7 +19,7 @@ public sealed record ExpectedResult
 }
 
 /// <summary>
-/// A whole run as a file: model, method, pictures and <see cref="Train.Recipe"/>, in JSON. Whatever is left out has the default that the tool has for it.
+/// A whole run, or a whole table of runs, as a file: model, method, pictures and <see cref="Train.Recipe"/>, in JSON. Whatever is left out has the default that the tool has for it.
 /// <c>docs/recipes</c> has some, and their schema.
 /// </summary>
 public sealed record RecipeFile
@@ -64,6 +64,12 @@ public sealed record RecipeFile
     /// <summary>How it is trained.</summary>
     public Recipe Recipe { get; init => field = value ?? new(); } = new(); // the generated reader gives null where the file has none
 
+    /// <summary>The table that <c>refconv ablate</c> makes of it; null where it is for another command.</summary>
+    public AblationPlan? Ablation { get; init; }
+
+    /// <summary>The table that <c>refconv compare</c> makes of it; null where it is for another command.</summary>
+    public ComparisonPlan? Comparison { get; init; }
+
     /// <summary>What to expect.</summary>
     public ExpectedResult? Expected { get; init; }
 
@@ -84,7 +90,7 @@ public sealed record RecipeFile
         {
             RecipeFields.Check(root, RecipeFileJson.Default.RecipeFile, "");
             var file = root.Deserialize(RecipeFileJson.Default.RecipeFile)!;
-            file.Recipe.Validate();
+            file.Validate();
             return file;
         }
         catch (JsonException e)
@@ -95,6 +101,15 @@ public sealed record RecipeFile
         {
             throw new FileFormatException(path, e.Message, e);
         }
+    }
+
+    private void Validate()
+    {
+        Recipe.Validate();
+        Ablation?.Validate();
+        Comparison?.Validate();
+        if (Model != null && Ablation?.Models != null) throw new ArgumentException("'model' and 'ablation.models' both name what is trained. Leave one of them out.");
+        if (Ablation != null && Comparison != null) throw new ArgumentException("'ablation' and 'comparison' are tables of different commands. Leave one of them out.");
     }
 
     /// <summary>Writes it, with all fields of the recipe.</summary>

@@ -171,7 +171,7 @@ public abstract class TrainingTable
         string? stays = model.NamedModules().Select(m => m.Module).OfType<IUnmergeable>().FirstOrDefault()?.Reason;
         string? progress = (model.Forms.LastOrDefault()?.Method as IEvolving)?.Progress(model);
         var summary = ModelSummary.Of(model);
-        double step = StepTime.Milliseconds(model, Recipe.BatchSize);
+        double step = StepTime.Milliseconds(model, Recipe.BatchSize, recipe: Recipe);
         var last = state.History[^1];
         return new MethodRow(name, seed, last.Accuracy, last.TestLoss, error, summary.TrainParameters, summary.DeployParameters, summary.TrainMacs, summary.DeployMacs,
             step, model.Forms.Sum(f => f.Layers.Count), state.History) { Stays = stays, Progress = progress };

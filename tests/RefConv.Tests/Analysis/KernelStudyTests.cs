@@ -71,6 +71,21 @@ public sealed class KernelStudyTests : DeviceTest
         Assert.Equal((1, 1, 8), (Math.Round(rank.EffectiveRankAfter, 4), Math.Round(rank.CosineAfter, 10), rank.Maximum));
     }
 
+    [Fact]
+    public void LargerWeightsAloneAreNotLessRedundantAtEqualSize()
+    {
+        // The same kernels, three times as large: through softmax they differ more, at equal size as much as before.
+        using var plain = new SmallNet(Cpu);
+        using var larger = new SmallNet(Cpu);
+        larger.Deep.Weight.FromTorch([.. plain.Deep.Weight.ToTorchDouble().Select(w => 3 * w)]);
+        plain.Eval();
+        larger.Eval();
+        var layer = KernelStudy.Redundancy(KernelPair.Of(larger, plain)).Layers[0];
+        Assert.True(layer.After.Mean > 4 * layer.Before!.Mean);
+        Assert.Equal(1, layer.AfterAtEqualSize!.Value / layer.Before.Mean, 5);
+        Assert.Null(KernelStudy.Redundancy(KernelPair.Of(larger)).Layers[0].AfterAtEqualSize);
+    }
+
     [Theory]
     [InlineData(8, "fewer than 64 channels: all 8 are shown")]
     [InlineData(64, null)]

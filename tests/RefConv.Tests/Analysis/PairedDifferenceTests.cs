@@ -29,7 +29,12 @@ public sealed class PairedDifferenceTests
     public void ProbabilitiesAreThoseOfStudentsDistribution(int degrees)
     {
         foreach (double t in new[] { 0, 0.3, -1, 2, 4.303, -12.7, 50 })
-            Assert.Equal(2 * StudentT.CDF(0, 1, degrees, -Math.Abs(t)), PairedDifference.TwoSided(t, degrees), 10);
+            Assert.Equal(2 * StudentT.CDF(0, 1, degrees, -Math.Abs(t)), StudentsT.TwoSided(t, degrees), 10);
+        foreach (double level in new[] { 0.5, 0.05, 0.001 })
+        {
+            double quantile = StudentT.InvCDF(0, 1, degrees, 1 - (level / 2));
+            Assert.Equal(1, StudentsT.Quantile(level, degrees) / quantile, 8);
+        }
     }
 
     [Theory]
@@ -48,5 +53,9 @@ public sealed class PairedDifferenceTests
         Assert.Null(PairedDifference.Of([]));
         Assert.Equal(new PairedDifference(1, 0.5, null, null, null), PairedDifference.Of([0.5]));
         Assert.Equal(new PairedDifference(2, 0.25, 0, null, null), PairedDifference.Of([0.25, 0.25]));
+        // Five points each of accuracies that are tenths and twentieths: only rounding differs, and a t of 10¹⁵ would be made of it.
+        double[] same = [0.55 - 0.5, 0.6 - 0.55, 0.7 - 0.65];
+        Assert.True(same.Distinct().Count() > 1);
+        Assert.Equal((0.0, null, "3 seeds, too few to tell"), (PairedDifference.Of(same)!.Deviation, PairedDifference.Of(same)!.P, PairedDifference.Of(same)!.Verdict));
     }
 }

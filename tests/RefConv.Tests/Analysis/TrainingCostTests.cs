@@ -2,6 +2,7 @@ using RefConv.Kernels;
 using RefConv.Layers;
 using RefConv.Models;
 using RefConv.Models.Analysis;
+using RefConv.Models.Train;
 
 namespace RefConv.Tests.Analysis;
 
@@ -32,5 +33,22 @@ public sealed class TrainingCostTests
         // Weights, gradients and velocities of the refocus weights are more; and no form is cheaper than its own weights and maps of one layer.
         Assert.True(cost.Memory.RefconvPeakBytes > cost.Memory.PlainPeakBytes);
         Assert.True(cost.Memory.PlainPeakBytes > (total.Plain.Parameters * 4) + maps);
+    }
+
+    [Fact]
+    public void AStepIsTimedWithItsRecipe()
+    {
+        // Not the time but what was done can be tested: an optimiser lends its state, an average a copy of the weights.
+        long Peak(Recipe recipe)
+        {
+            using var ofItsOwn = new CpuDevice(threads: 1);
+            using var model = Zoo.Create(new ModelSpec("mobilenet_v1") { Classes = 10, Width = 0.25, ImageSize = 32, SmallImages = true }, new Initializer(ofItsOwn));
+            Assert.True(StepTime.Milliseconds(model, 1, 1, recipe) > 0);
+            return ofItsOwn.Memory.PeakRentedBytes;
+        }
+
+        long weights = 4 * 200_000, sgd = Peak(new Recipe()), adam = Peak(new Recipe { Optimizer = OptimizerKind.AdamW }), average = Peak(new Recipe { EmaDecay = 0.9 });
+        Assert.True(adam > sgd + weights, $"AdamW keeps a square of every gradient beside SGD's velocity: {adam} and {sgd} bytes");
+        Assert.True(average > sgd + weights, $"an average is another model: {average} and {sgd} bytes");
     }
 }

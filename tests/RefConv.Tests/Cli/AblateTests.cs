@@ -1,4 +1,5 @@
 using System.Text.Json;
+using RefConv.Models.Train;
 using static RefConv.Tests.Cli.CommandLine;
 
 namespace RefConv.Tests.Cli;
@@ -51,6 +52,39 @@ public sealed class AblateTests : IDisposable
         Fails(1, "holds an ablation of something else", [.. Options, "--lr", "0.2"]);
         Fails(1, "There is no row 'zero'", [.. Options.Select(o => o == "refconv,finetune" ? "zero" : o)]);
         Fails(1, "--seeds must be at least 1", [.. Options, "--seeds", "0"]);
+    }
+
+    [Fact]
+    public void OneRecipeFileSaysEverything()
+    {
+        string recipe = _folder.Write("recipe.json", """
+            {"width":0.0625,"data":"shapes","limit":40,"testLimit":20,"recipe":{"epochs":1,"batchSize":10,"learningRate":0.05,"warmupEpochs":0},
+             "ablation":{"models":["mobilenet_v1"],"rows":["finetune"],"seeds":2,"baseEpochs":2,"finetuneLearningRate":0.001}}
+            """u8);
+        string text = Good("ablate", "--recipe", recipe, "--threads", "2", "--out", _folder.File("runs")).Out;
+        Assert.Contains($"Recipe {recipe}", text);
+        Assert.DoesNotContain("Given otherwise", text);
+        Assert.Contains("6 of 6 rows done: mobilenet_v1 finetune, seed 2", text);
+        string run = File.ReadAllText(_folder.File("runs/mobilenet_v1/seed2/finetune/run.json")), start = File.ReadAllText(_folder.File("runs/mobilenet_v1/seed2/baseline/run.json"));
+        Assert.Contains("\"learningRate\": 0.001", run);
+        Assert.Contains("\"epochs\": 2", start);
+
+        // What it leaves makes the same table: nothing is left to do. Options win, and it is said.
+        string left = _folder.File("runs/recipe.json");
+        DateTime written = File.GetLastWriteTimeUtc(_folder.File("runs/mobilenet_v1/seed1/finetune/last.safetensors"));
+        Good("ablate", "--recipe", left, "--threads", "2", "--out", _folder.File("runs"));
+        Assert.Equal(written, File.GetLastWriteTimeUtc(_folder.File("runs/mobilenet_v1/seed1/finetune/last.safetensors")));
+        text = Good("ablate", "--recipe", left, "--seeds", "1", "--rows", "finetune,map-k-1", "--threads", "2", "--out", _folder.File("runs")).Out;
+        Assert.Contains("Given otherwise: --seeds 1 (the recipe says 2), --rows finetune,map-k-1 (the recipe says finetune).", text);
+        Assert.Contains("4 of 4 rows done", text);
+        Fails(1, "holds an ablation of something else", "ablate", "--recipe", recipe, "--finetune-lr", "0.002", "--out", _folder.File("runs"));
+        Assert.Equal(["finetune", "map-k-1"], RecipeFile.Load(left).Ablation!.Rows!); // the refused one has not written over it
+
+        Fails(1, "refconv ablate --recipe", "train", "--recipe", recipe);
+        Fails(1, "refconv ablate --recipe", "compare", "--recipe", recipe);
+        Fails(1, "refconv ablate --recipe", "lr-find", "--recipe", recipe);
+        Fails(1, "refconv ablate --recipe", "refocus", "--from", _folder.File("runs/mobilenet_v1/seed1/baseline/last.safetensors"), "--recipe", recipe);
+        Fails(1, "There is no row 'zero'", "ablate", "--recipe", recipe, "--rows", "zero", "--out", _folder.File("x"));
     }
 
     private static Dictionary<string, JsonElement> Rows(CommandLine result) => result.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries)

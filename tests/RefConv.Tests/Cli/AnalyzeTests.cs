@@ -73,6 +73,8 @@ public sealed class AnalyzeTests : IDisposable
         Fails(1, "odd number of points", "analyze", "landscape", plain, "--points", "4", "--out", _folder.File("other"));
         Fails(1, "--dimensions takes 1, 2 or both, not '3'", "analyze", "landscape", plain, "--dimensions", "3");
         Fails(1, "not 'much'", "analyze", "attack", plain, "--epsilon", "1,much");
+        Fails(1, "--epsilon names no change", "analyze", "attack", plain, "--epsilon", ",");
+        Fails(1, "--steps must be at least 1; it is 0", "analyze", "attack", plain, "--steps", "0");
         Fails(1, "skeleton looks at one model", "analyze", "skeleton", plain, plain);
         Fails(1, "--keep-epochs", "analyze", "landscape", plain, "--path", _folder.File("plain"), "--out", _folder.File("other"));
         Fails(1, "nothing.safetensors", "analyze", "rank", _folder.File("nothing.safetensors"));

@@ -63,6 +63,28 @@ public sealed class RecipeCliTests : IDisposable
     }
 
     [Fact]
+    public void ARecipeOfAComparisonMakesItsTable()
+    {
+        string recipe = _folder.Write("recipe.json", """
+            {"model":"mobilenet_v1","width":0.0625,"data":"shapes","limit":40,"testLimit":20,"recipe":{"epochs":1,"batchSize":10},
+             "comparison":{"methods":["wn","refconv"],"methodOptions":{"refconv":{"mapK":1}},"seeds":2}}
+            """u8);
+        string[] command = ["compare", "--threads", "2", "--out", _folder.File("runs"), "--recipe"];
+        string text = Good([.. command, recipe]).Out;
+        Assert.Contains("by none, wn, retrained, refconv", text);
+        Assert.Contains("refconv, seed 2: top-1", text);
+        Assert.Contains("\"mapK\":1", File.ReadAllText(_folder.File("runs/seed2/refconv/options.json")));
+        // What it leaves makes it again; --set counts before it.
+        var left = RecipeFile.Load(_folder.File("runs/recipe.json"));
+        Assert.Equal(["wn", "refconv"], left.Comparison!.Methods!);
+        Assert.Equal((2, "{\"refconv\":{\"mapK\":1}}"), (left.Comparison.Seeds, left.Comparison.MethodOptions!.ToJsonString()));
+        Fails(1, "has a row refconv with the options", [.. command, _folder.File("runs/recipe.json"), "--set", "refconv.mapK=3"]);
+        Fails(1, "refconv compare --recipe", "ablate", "--recipe", recipe);
+        Fails(1, "refconv has no such option. Did you mean 'mapK'?", [.. command, _folder.Write("option.json", """{"comparison":{"methodOptions":{"refconv":{"mapk":1}}}}"""u8)]);
+        Fails(1, "which is no method. Did you mean 'refconv'?", [.. command, _folder.Write("method.json", """{"comparison":{"methodOptions":{"refcon":{}}}}"""u8)]);
+    }
+
+    [Fact]
     public void WhatIsWrongIsToldInASentence()
     {
         Fails(1, "There is no recipe file", "train", "--recipe", _folder.File("none.json"));
@@ -95,5 +117,6 @@ public sealed class RecipeCliTests : IDisposable
         Fails(1, "more than 12 steps", "lr-find", "--limit", "40", "--batch", "10", "--steps", "5", "--width", "0.0625");
         Fails(1, "must be above 0 and grow", "lr-find", "--limit", "40", "--batch", "10", "--min", "1", "--max", "0.1", "--width", "0.0625");
         Fails(1, "starts from a trained model", "lr-find", "--method", "refconv", "--limit", "40");
+        Fails(1, "--image-size is for imagefolder:DIR", "lr-find", "--image-size", "64", "--limit", "40");
     }
 }

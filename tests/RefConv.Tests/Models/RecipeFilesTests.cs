@@ -31,6 +31,8 @@ public sealed class RecipeFilesTests : DeviceTest
         Agree(schema, RecipeFileJson.Default.RecipeFile);
         Agree(recipe, RecipeJson.Default.Recipe);
         Agree(schema["properties"]!["expected"]!.AsObject(), RecipeFileJson.Default.ExpectedResult);
+        Agree(schema["properties"]!["ablation"]!.AsObject(), RecipeFileJson.Default.AblationPlan);
+        Agree(schema["properties"]!["comparison"]!.AsObject(), RecipeFileJson.Default.ComparisonPlan);
         // The default of every setting, as a new recipe has it.
         var defaults = JsonSerializer.SerializeToNode(new Recipe(), RecipeJson.Default.Recipe)!.AsObject();
         foreach (var (name, value) in defaults)
@@ -46,7 +48,7 @@ public sealed class RecipeFilesTests : DeviceTest
                 var stated = properties[property.Name]!;
                 var actual = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
                 string expected = actual == typeof(bool) ? "boolean" : actual == typeof(double) ? "number" : actual == typeof(int) || actual == typeof(ulong) ? "integer"
-                    : actual == typeof(string) || actual.IsEnum ? "string" : actual == typeof(IReadOnlyList<int>) ? "array" : "object";
+                    : actual == typeof(string) || actual.IsEnum ? "string" : actual == typeof(IReadOnlyList<int>) || actual == typeof(IReadOnlyList<string>) ? "array" : "object";
                 Assert.True(expected == stated["type"]!.GetValue<string>(), $"'{property.Name}' is {stated["type"]} in the schema, {expected} in the record");
                 Assert.NotEqual("", stated["description"]!.GetValue<string>());
                 if (!actual.IsEnum) continue;
@@ -65,7 +67,9 @@ public sealed class RecipeFilesTests : DeviceTest
         var file = RecipeFile.Load(Path.Combine(Folder(), name));
         Assert.Equal("recipe.schema.json", file.Schema);
         Assert.False(string.IsNullOrEmpty(file.Description));
-        Assert.Contains(file.Model!, Zoo.Names);
+        Assert.All(file.Ablation?.Models ?? [file.Model!], m => Assert.Contains(m, Zoo.Names));
+        Assert.All(file.Ablation?.Rows ?? [], r => Assert.Contains(r, AblationTable.All.Select(a => a.Name)));
+        Assert.All(file.Comparison?.Methods ?? [], m => Assert.Contains(m, Reparameterizations.Names));
         Assert.Contains(file.Data!, DataSource.KnownSpecs);
         if (file.Method is { } method)
         {
@@ -75,14 +79,34 @@ public sealed class RecipeFilesTests : DeviceTest
         }
         Assert.False(string.IsNullOrEmpty(file.Expected!.Note));
         Assert.Equal(file.Expected.Accuracy == null, file.Expected.Tolerance == null);
-        if (file.Expected.Accuracy == null) Assert.Contains("ot run here", file.Expected.Note);
+        if (file is { Expected.Accuracy: null, Ablation: null, Comparison: null }) Assert.Contains("ot run here", file.Expected.Note);
         Assert.Contains($"({name})", File.ReadAllText(Path.Combine(Folder(), "README.md")));
 
         // Written and read again it is the same.
         file.Save(_folder.File("copy.json"));
         var copy = RecipeFile.Load(_folder.File("copy.json"));
-        Assert.Equal(file with { MethodOptions = null }, copy with { MethodOptions = null });
-        Assert.Equal(file.MethodOptions?.ToJsonString(), copy.MethodOptions?.ToJsonString());
+        Assert.Equal(file.Recipe, copy.Recipe);
+        copy.Save(_folder.File("again.json"));
+        Assert.Equal(File.ReadAllText(_folder.File("copy.json")), File.ReadAllText(_folder.File("again.json")));
+        foreach (var (key, value) in JsonNode.Parse(File.ReadAllText(Path.Combine(Folder(), name)))!.AsObject().Where(f => f.Key != "recipe"))
+            Assert.True(JsonNode.DeepEquals(value, JsonNode.Parse(File.ReadAllText(_folder.File("copy.json")))![key]), $"'{key}' was lost");
+    }
+
+    [Fact]
+    public void TheRecipeOfTheEvidenceMakesItsTables()
+    {
+        // The page names the recipe, and each of its tables has exactly the recipe's rows.
+        string page = File.ReadAllText(Path.Combine(Folder(), "..", "results", "evidence.md"));
+        Assert.Contains("refconv ablate --recipe docs/recipes/cifar10-ablation.json --data cifar10:DIR", page);
+        var plan = RecipeFile.Load(Path.Combine(Folder(), "cifar10-ablation.json")).Ablation!;
+        string[] tables = [.. page.Split("## The ablation")[1].Split("\n## ")[0].Split("\n### ")[1..]];
+        Assert.Equal(plan.Models!.Count, tables.Length);
+        foreach (string table in tables)
+        {
+            string[] rows = [.. table.Split('\n').Where(l => l.StartsWith("| ", StringComparison.Ordinal)).Select(l => l.Split('|')[1].Trim())];
+            Assert.Equal(AblationTable.Chosen(plan.Rows!).Select(r => r.Name), rows[2..]); // behind the titles and the line below them
+        }
+        Assert.Contains($"{"one two three four five".Split(' ')[plan.Seeds!.Value - 1]} seeds", page);
     }
 
     [Fact]
@@ -134,6 +158,21 @@ public sealed class RecipeFilesTests : DeviceTest
     [InlineData("""{"recipe":{"epochs":0}}""", "The number of epochs must be at least 1; it is 0")]
     [InlineData("""{"recipe":[]}""", "'recipe' must be an object in braces")]
     [InlineData("""{"recipe":null}""", "'recipe' must be an object in braces")]
+    [InlineData("""{"seeds":3}""", "there is no field 'seeds'. It belongs into 'ablation' or 'comparison'.")]
+    [InlineData("""{"rows":["refconv"]}""", "there is no field 'rows'. It belongs into 'ablation'.")]
+    [InlineData("""{"ablation":{"row":["refconv"]}}""", "there is no field 'ablation.row'. Did you mean 'rows'?")]
+    [InlineData("""{"ablation":{"rows":"refconv"}}""", "'ablation.rows' must be a list of texts in brackets")]
+    [InlineData("""{"ablation":{"models":["resnet18",18]}}""", "'ablation.models' must be a list of texts in brackets")]
+    [InlineData("""{"ablation":{"models":[]}}""", "'ablation.models' names no architecture")]
+    [InlineData("""{"ablation":{"seeds":0}}""", "'ablation.seeds' must be at least 1; it is 0")]
+    [InlineData("""{"ablation":{"baseEpochs":0}}""", "'ablation.baseEpochs' must be at least 1; it is 0")]
+    [InlineData("""{"ablation":{"finetuneLearningRate":0}}""", "'ablation.finetuneLearningRate' must be above 0; it is 0")]
+    [InlineData("""{"ablation":[]}""", "'ablation' must be an object in braces")]
+    [InlineData("""{"model":"resnet18","ablation":{"models":["resnet18"]}}""", "both name what is trained. Leave one of them out")]
+    [InlineData("""{"ablation":{},"comparison":{}}""", "tables of different commands")]
+    [InlineData("""{"comparison":{"seeds":0}}""", "'comparison.seeds' must be at least 1; it is 0")]
+    [InlineData("""{"comparison":{"methods":[]}}""", "'comparison.methods' names no method")]
+    [InlineData("""{"comparison":{"methodOptions":{"acb":3}}}""", "'comparison.methodOptions.acb' must be an object in braces")]
     [InlineData("""{"methodOptions":3}""", "'methodOptions' must be an object in braces")]
     [InlineData("""{"model":7}""", "'model' must be a text in quotes")]
     [InlineData("""[]""", "a recipe must be an object in braces")]

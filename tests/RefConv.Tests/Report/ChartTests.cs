@@ -82,6 +82,33 @@ public sealed class ChartTests
         Assert.True(axis.Low <= low && axis.High >= high);
     }
 
+    [Theory]
+    [InlineData(-4.9, 4.9)]
+    [InlineData(-1, 1)]
+    [InlineData(0, 0.59)]
+    [InlineData(3, 3)]
+    public void AScaleHasMoreThanOneNumber(double low, double high)
+    {
+        var axis = Axis.Exact(low, high);
+        Assert.InRange(axis.Ticks.Count, 3, 12);
+        Assert.All(axis.Ticks, t => Assert.InRange(t, axis.Low - 1e-12, axis.High + 1e-12));
+    }
+
+    [Fact]
+    public void ManyDecadesHaveFewNumbersAndShortOnes()
+    {
+        var axis = Axis.For([0.8, 2e8], mayBeLogarithmic: true);
+        Assert.InRange(axis.Ticks.Count, 4, 7);
+        Assert.All(axis.Ticks, t => Assert.InRange(axis.Text(t).Length, 1, 7));
+        Assert.Equal("1e8", new Axis([1e8], 1, 1e8, true).Text(1e8));
+        // A scale bar of a surface from 0.8 to 2·10⁸: no two numbers touch.
+        var svg = new System.Text.StringBuilder();
+        HeatMap.ScaleBar(svg, 0, 0, 200, 0.8, 2e8, "loss", ColorScale.Viridis, logarithmic: true);
+        var numbers = System.Text.RegularExpressions.Regex.Matches(svg.ToString(), "<text x=\"([0-9.]+)\"[^>]*>([^<]+)</text>").Select(m => (At: ReportFixtures.Number(m.Groups[1].Value), Half: 3.2 * m.Groups[2].Value.Length)).ToArray();
+        Assert.True(numbers.Length >= 3);
+        Assert.All(numbers.Zip(numbers.Skip(1)), p => Assert.True(p.Second.At - p.Second.Half > p.First.At + p.First.Half));
+    }
+
     [Fact]
     public void LargeRangesAreLogarithmicWhereThatIsAllowed()
     {

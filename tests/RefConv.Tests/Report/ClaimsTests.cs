@@ -1,3 +1,4 @@
+using RefConv.Models.Analysis;
 using RefConv.Models.Report;
 using RefConv.Models.Report.Reading;
 
@@ -80,7 +81,62 @@ public sealed class ClaimsTests : IDisposable
         ReportFixtures.Analyses(_folder.File("again"), 3);
         var three = EvidenceReport.Read([_folder.File("seed1"), _folder.File("seed2"), _folder.File("seed3"), _folder.File("again")]).Claims;
         Assert.All(measured, c => Assert.Equal("seen", three.Single(o => o.Claim == c).Verdict));
+        // Larger, and that is all of it: at equal size they are more alike.
+        Assert.Equal("not seen", three.Single(c => c.Claim.EndsWith("of equal size", StringComparison.Ordinal)).Verdict);
         Assert.All(measured[..4], c => Assert.Contains("over 3 trained models", three.Single(o => o.Claim == c).Sentence));
+    }
+
+    [Fact]
+    public void DenseLayersHaveNothingToConnect()
+    {
+        ReportFixtures.Write(_folder.File("connection.json"), """
+            {"format":"refconv-analysis","version":1,"kind":"connection","model":"resnet18","subject":"refconv/last.safetensors",
+             "results":{"layers":[{"layer":"conv1","groups":1,"size":1,"values":[2],"diagonalMean":2,"offDiagonalMean":null}]}}
+            """);
+        var report = EvidenceReport.Read([_folder.File("connection.json")]);
+        var (_, verdict, sentence) = report.Claims.Single(c => c.Claim.Contains("connected"));
+        Assert.Equal("not measured", verdict);
+        Assert.Equal("resnet18: the refocus groups of dense layers have one member each, so there is nothing to connect.", sentence);
+        Assert.Contains("No maps: the refocus groups", report.ToHtml());
+        Assert.DoesNotContain("no value in it is a finite number", report.ToHtml());
+    }
+
+    [Fact]
+    public void WhatIsOneTrainedModelIsToldByItsBytesAndNotByItsPath()
+    {
+        // Three models, each called runs/seed1/… where it lay; the third one twice, under two names.
+        foreach (var (folder, fingerprint, path) in new[] { ("a", "11", 1), ("b", "22", 1), ("c", "33", 1), ("d", "33", 2) })
+        {
+            string file = Path.Combine(ReportFixtures.Analysis(_folder.File(folder), "attack", path), "attack.json");
+            ReportFixtures.Write(file, File.ReadAllText(file).Replace("\"against\"", $"\"fingerprint\":\"{fingerprint}\",\"against\"", StringComparison.Ordinal));
+        }
+        string[] folders = [.. "abcd".Select(f => _folder.File(f.ToString()))];
+        Assert.Contains("over 3 trained models", EvidenceReport.Read(folders).Claims.Single(c => c.Claim.Contains("robust")).Sentence);
+
+        // On other pictures it is another measurement, and said to be.
+        string other = Path.Combine(_folder.File("b"), "attack.json");
+        ReportFixtures.Write(other, File.ReadAllText(other).Replace("cifar10:/data/cifar10", "shapes", StringComparison.Ordinal));
+        var report = EvidenceReport.Read(folders);
+        Assert.Equal(["mobilenet_v1 ×0.25 small on cifar10", "mobilenet_v1 ×0.25 small on shapes"], report.Claims.Where(c => c.Claim.Contains("robust")).Select(c => c.Sentence.Split(':')[0]).Order());
+        Assert.Contains(report.Notes, n => n.StartsWith("Different data stand side by side: cifar10 (attack analysis); shapes (attack analysis)", StringComparison.Ordinal));
+        ReportFixtures.Write(other, File.ReadAllText(other).Replace("shapes", "cifar10:/d", StringComparison.Ordinal).Replace("\"images\":2000", "\"images\":500", StringComparison.Ordinal));
+        Assert.Contains(EvidenceReport.Read(folders).Notes, n => n.Contains("used 2,000 and 500 pictures"));
+    }
+
+    [Theory]
+    [InlineData(0.020, 0.021, 0.022)]
+    [InlineData(-0.020, -0.021, -0.022)]
+    [InlineData(0.010, 0.020, 0.030)]
+    [InlineData(0.010, 0.016, 0.030, 0.011)]
+    [InlineData(0.002, 0.020)]
+    [InlineData(0.020, 0.020)]
+    [InlineData(0.55 - 0.5, 0.6 - 0.55, 0.7 - 0.65)]
+    [InlineData(0.020)]
+    public void TheReportAndTheTableOfAnAblationSayTheSame(params double[] differences)
+    {
+        var interval = Interval.Of(differences);
+        var paired = PairedDifference.Of(differences)!;
+        Assert.Equal((interval.IsAbove(0), interval.IsBelow(0)), (paired.Verdict == "better", paired.Verdict == "worse"));
     }
 
     [Fact]
@@ -89,11 +145,13 @@ public sealed class ClaimsTests : IDisposable
         // By hand: s = √7, t(0.975; 3) = 3.18245, half = t·s/√4.
         var i = Interval.Of([1, 2, 4, 7]);
         Assert.Equal(3.5, i.Mean);
-        Assert.Equal(3.18245 * Math.Sqrt(7) / 2, i.Half!.Value, 2);
+        Assert.Equal(3.182446305 * Math.Sqrt(7) / 2, i.Half!.Value, 8);
         Assert.Null(Interval.Of([5]).Half);
         Assert.False(Interval.Of([5]).IsAbove(0));
-        Assert.True(Interval.Of([1, 1, 1]).IsAbove(0)); // equal with every seed
+        // Equal with every seed: no spread to judge by, so no claim, as in the table of an ablation.
+        Assert.False(Interval.Of([1, 1, 1]).IsAbove(0));
+        Assert.False(PairedDifference.Of([1, 1, 1])!.IsClear);
         Assert.False(Interval.Of([0, 0, 0]).IsAbove(0));
-        Assert.Equal(2.042 / Math.Sqrt(100) * Math.Sqrt(100 / 99.0) * 0.5, Interval.Of([.. Enumerable.Range(0, 100).Select(k => (double)(k % 2))]).Half!.Value, 9);
+        Assert.Equal(1.984216952 / Math.Sqrt(100) * Math.Sqrt(100 / 99.0) * 0.5, Interval.Of([.. Enumerable.Range(0, 100).Select(k => (double)(k % 2))]).Half!.Value, 9);
     }
 }

@@ -101,6 +101,17 @@ public sealed class ReportReadingTests : IDisposable
     }
 
     [Fact]
+    public void AResultThatWasCutOffDoesNotHideTheWholeLogBesideIt()
+    {
+        ReportFixtures.Comparison(_folder.File("a"), ("none", [0.5, 0.6]), ("refconv", [0.6, 0.8]));
+        string row = _folder.File("a/seed1/none/row.json"), text = File.ReadAllText(row);
+        File.WriteAllText(row, text[..(text.IndexOf("\"history\"", StringComparison.Ordinal) + 60)]);
+        var notes = EvidenceReport.Read([_folder.File("a")]).Notes;
+        Assert.Contains(notes, n => n.Contains("none, seed 1: its log row.json is cut off"));
+        Assert.DoesNotContain(notes, n => n.Contains("no finished epoch"));
+    }
+
+    [Fact]
     public void AnalysesWithGapsAndStrangeOnesAreHandled()
     {
         ReportFixtures.Analyses(_folder.File("a"));

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
@@ -17,6 +18,9 @@ namespace RefConv.Models.Analysis;
 /// <param name="Results">The numbers.</param>
 public sealed record AnalysisFile(string Model, string Subject, string? Against, string? Data, int? Images, string Command, string Environment, AnalysisResults Results)
 {
+    /// <summary>Hash of the model files that were looked at: whether two analyses are of the same trained model, wherever that lay. Null in files of earlier versions.</summary>
+    public string? Fingerprint { get; init; }
+
     /// <summary>Version of the format.</summary>
     public const int Version = 1;
 
@@ -52,6 +56,19 @@ public sealed record AnalysisFile(string Model, string Subject, string? Against,
         return path;
     }
 
+    /// <summary>The <see cref="Fingerprint"/> of some model files.</summary>
+    /// <exception cref="IOException">One cannot be read.</exception>
+    public static string FingerprintOf(IEnumerable<string> modelFiles)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string path in modelFiles)
+        {
+            using var file = File.OpenRead(path);
+            hash.AppendData(SHA256.HashData(file));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..32];
+    }
+
     /// <summary>The content of the file.</summary>
     internal JsonObject ToJson() => new()
     {
@@ -60,6 +77,7 @@ public sealed record AnalysisFile(string Model, string Subject, string? Against,
         ["kind"] = Kind,
         ["model"] = Model,
         ["subject"] = Subject,
+        ["fingerprint"] = Fingerprint,
         ["against"] = Against,
         ["data"] = Data,
         ["images"] = Images,
@@ -83,7 +101,7 @@ public sealed record AnalysisFile(string Model, string Subject, string? Against,
                 throw new FileFormatException(path, $"it holds an analysis of the unknown kind '{o["kind"]}'. Update the tool.");
             if (o["results"].Deserialize(info) is not AnalysisResults results) throw new JsonException("there are no results");
             return new AnalysisFile((string?)o["model"] ?? "", (string?)o["subject"] ?? "", (string?)o["against"], (string?)o["data"], (int?)o["images"],
-                (string?)o["command"] ?? "", (string?)o["environment"] ?? "", results);
+                (string?)o["command"] ?? "", (string?)o["environment"] ?? "", results) { Fingerprint = (string?)o["fingerprint"] };
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {

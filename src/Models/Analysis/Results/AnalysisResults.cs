@@ -32,7 +32,14 @@ public sealed record RedundancyResults(IReadOnlyList<RedundancyLayer> Layers) : 
 /// <param name="Before">Of the basis or the plain model; null where there is none.</param>
 /// <param name="After">Of the kernel that is used.</param>
 /// <param name="Note">What must be known to read it, in words; or null.</param>
-public sealed record RedundancyLayer(string Layer, int Channels, RedundancyMap? Before, RedundancyMap After, string? Note);
+public sealed record RedundancyLayer(string Layer, int Channels, RedundancyMap? Before, RedundancyMap After, string? Note)
+{
+    /// <summary>
+    /// Mean divergence of the kernel that is used, brought to the size (root mean square) of the one before; null where there is none. Through softmax larger weights differ more, whatever
+    /// they look like: here only what they look like counts.
+    /// </summary>
+    public double? AfterAtEqualSize { get; init; }
+}
 
 /// <summary>KL divergences between channels.</summary>
 /// <param name="Mean">Mean off the diagonal; NaN where there is one channel only.</param>

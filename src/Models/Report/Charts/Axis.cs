@@ -11,7 +11,7 @@ internal sealed record Axis(IReadOnlyList<double> Ticks, double Low, double High
     {
         double step = Ticks.Count > 1 && !Logarithmic ? Math.Abs(Ticks[1] - Ticks[0]) : Math.Abs(tick);
         double size = Math.Max(Math.Abs(Low), Math.Abs(High));
-        if (!Logarithmic && (size >= 1e6 || size < 1e-3)) return tick == 0 ? "0" : Num.Text(tick, "0.##e0");
+        if (Logarithmic ? tick is >= 1e6 or < 1e-3 : size >= 1e6 || size < 1e-3) return tick == 0 ? "0" : Num.Text(tick, "0.##e0");
         int digits = step > 0 ? Math.Clamp((int)Math.Ceiling(-Math.Log10(step) - 1e-9), 0, 9) : 0;
         if (!Logarithmic && digits < 9 && Math.Abs((step * Math.Pow(10, digits)) - Math.Round(step * Math.Pow(10, digits))) > 1e-6) digits++;
         return Num.Text(tick, digits == 0 ? "#,0" : "0." + new string('0', digits));
@@ -30,15 +30,18 @@ internal sealed record Axis(IReadOnlyList<double> Ticks, double Low, double High
     public static Axis Exact(double low, double high)
     {
         if (!(high > low)) (low, high) = (low - 0.5, low + 0.5);
-        double step = Step((high - low) / 4);
-        return new Axis(Multiples(low, high, step), low, high);
+        // From −4.9 to 4.9 in steps of 5 there is 0 alone, and one number is no scale.
+        double[] ticks = Multiples(low, high, Step((high - low) / 4));
+        return new Axis(ticks.Length >= 3 ? ticks : Multiples(low, high, Step((high - low) / 8)), low, high);
     }
 
     /// <summary>Powers of ten from at or below the lowest to at or above the highest value.</summary>
     private static Axis Decades(double low, double high)
     {
         int first = (int)Math.Floor(Math.Log10(low)), last = (int)Math.Ceiling(Math.Log10(high));
-        if (last - first > 3) return new Axis([.. Enumerable.Range(first, last - first + 1).Select(e => Math.Pow(10, e))], Math.Pow(10, first), Math.Pow(10, last), true);
+        // Many decades: every second or third one has a number, so that numbers do not touch.
+        int every = 1 + ((last - first) / 6);
+        if (last - first > 3) return new Axis([.. Enumerable.Range(first, last - first + 1).Where(e => (e - first) % every == 0).Select(e => Math.Pow(10, e))], Math.Pow(10, first), Math.Pow(10, last), true);
         // Few decades: 1, 2 and 5 in each, and no more room than is needed.
         double[] all = [.. Enumerable.Range(first, last - first + 1).SelectMany(e => new[] { 1, 2, 5 }.Select(m => m * Math.Pow(10, e)))];
         double from = all.Last(t => t <= low * 1.0000001), to = all.First(t => t >= high * 0.9999999);

@@ -59,9 +59,10 @@ internal static class HeatMap
         foreach (double t in axis.Ticks)
         {
             double at = x + (axis.Share(t) * width);
-            if (at - last < 34) continue; // texts would touch
+            string text = axis.Text(t);
+            if (at - last < Math.Max(34, (7 * text.Length) + 4)) continue; // texts would touch
             last = at;
-            svg.Put($"<text x=\"{Num.Px(at)}\" y=\"{Num.Px(y + 20)}\" text-anchor=\"middle\">{axis.Text(t)}</text>");
+            svg.Put($"<text x=\"{Num.Px(at)}\" y=\"{Num.Px(y + 20)}\" text-anchor=\"middle\">{text}</text>");
         }
         svg.Put($"<text class=\"name\" x=\"{Num.Px(x + (width / 2))}\" y=\"{Num.Px(y + 35)}\" text-anchor=\"middle\">{Num.Escape(name)}</text>");
     }

@@ -91,6 +91,12 @@ internal sealed record RunSet(string Title, bool Compared, IReadOnlyList<ReportR
 /// <summary>An analysis that <c>refconv analyze</c> wrote.</summary>
 internal sealed record AnalysisInput(string File, string Kind, string? Model, string? Subject, string? Against, string? Data, long? Images, string? Command, string? Environment, JsonObject Results)
 {
+    /// <summary>Hash of the model that was looked at; null where it was not written down.</summary>
+    public string? Fingerprint { get; init; }
+
+    /// <summary>What tells trained models apart: paths may be the same in different folders, and different for one model.</summary>
+    public string Identity => Fingerprint ?? Subject ?? File;
+
     /// <summary>Format and version that are read.</summary>
     public const string Format = "refconv-analysis";
     public const int Version = 1;

@@ -105,15 +105,16 @@ internal sealed class RunReader
             _faults.Add($"{file} holds no results; it is left out.");
             return;
         }
-        _analyses.Add(new AnalysisInput(file, kind, json.Text("model"), json.Text("subject"), json.Text("against"), json.Text("data"), json.Whole("images"), json.Text("command"), json.Text("environment"), results));
+        _analyses.Add(new AnalysisInput(file, kind, json.Text("model"), json.Text("subject"), json.Text("against"), DataName(json.Text("data")), json.Whole("images"), json.Text("command"), json.Text("environment"), results)
+            { Fingerprint = json.Text("fingerprint") });
     }
 
     private void Run(string root, string folder, string? rowFile, string? runFile, (JsonObject Setup, string Folder)? around)
     {
         List<string> faults = [];
         JsonObject? row = Log(rowFile), state = Log(runFile);
-        var source = row?["history"] is JsonArray ? row : state;
-        EpochPoint[] history = [.. source.Objects("history").Select(EpochPoint.Of).OfType<EpochPoint>().Where(e => !e.IsEmpty)];
+        // Both logs have the epochs; one that was cut off has fewer.
+        EpochPoint[] ofRow = Epochs(row), ofState = Epochs(state), history = ofRow.Length >= ofState.Length ? ofRow : ofState;
         var recipe = state.Inner("recipe") ?? around?.Setup.Inner("recipe");
         string? failed = row.Text("failed");
         long? epochs = recipe.Whole("epochs");
@@ -142,6 +143,8 @@ internal sealed class RunReader
             Finished = finished && failed == null && history.Length > 0 || row != null,
             Faults = faults,
         }, around?.Setup, SetFolder(folder, around?.Folder)));
+
+        EpochPoint[] Epochs(JsonObject? log) => [.. log.Objects("history").Select(EpochPoint.Of).OfType<EpochPoint>().Where(e => !e.IsEmpty)];
 
         JsonObject? Log(string? file)
         {

@@ -15,18 +15,21 @@ internal static class KernelSections
         [
             Name(l), Cell.Of(l.Whole("groups")), Cell.Of(l.Whole("size")), Value(l.Number("diagonalMean")), Value(l.Number("offDiagonalMean")), Value(l.Number("offDiagonalMean") / l.Number("diagonalMean")), l.Text("note") ?? "",
         ])]);
-        page.Figures("maps", [.. layers.Select(l => (Name(l), (string?)null, Matrix(l, l.Numbers("values"), $"connection {Name(l)}", "basis channel", "kernel channel", "connection degree, Σ|w|", null)))]);
+        var maps = layers.Where(l => l.Whole("size") is not 1).ToArray();
+        if (maps.Length == 0 && layers.Count > 0) page.Text("No maps: the refocus groups of these layers have one member each, so there is nothing to connect.", "soft");
+        else page.Figures("maps", [.. maps.Select(l => (Name(l), (string?)null, Matrix(l, l.Numbers("values"), $"connection {Name(l)}", "basis channel", "kernel channel", "connection degree, Σ|w|", null)))]);
     }
 
     /// <summary>KL divergence between kernel channels, before and after on one scale.</summary>
     public static void Redundancy(Page page, AnalysisInput file)
     {
         var layers = Layers(page, file);
-        page.Text("KL[i, j] of channels i and j, each through softmax a distribution over its positions. Large is different, zero is equal: the larger the mean, the less redundant the channels.", "small soft");
-        page.Table("redundancy", ["layer", "channels", "mean KL before", "after", "change %", " note"], [.. layers.Select(l => (IReadOnlyList<Cell>)
+        page.Text("KL[i, j] of channels i and j, each through softmax a distribution over its positions. Large is different, zero is equal: the larger the mean, the less redundant the channels. Larger weights differ more through softmax, whatever they look like; at equal size, the kernels after refocusing have the root mean square of those before.", "small soft");
+        page.Table("redundancy", ["layer", "channels", "mean KL before", "after", "change %", "after, at equal size", "change %", " note"], [.. layers.Select(l => (IReadOnlyList<Cell>)
         [
             Name(l), Cell.Of(l.Whole("channels")), Value(l.Inner("before").Number("mean")), Value(l.Inner("after").Number("mean")),
-            Value(100 * ((l.Inner("after").Number("mean") / l.Inner("before").Number("mean")) - 1)), l.Text("note") ?? "",
+            Value(100 * ((l.Inner("after").Number("mean") / l.Inner("before").Number("mean")) - 1)),
+            Value(l.Number("afterAtEqualSize")), Value(100 * ((l.Number("afterAtEqualSize") / l.Inner("before").Number("mean")) - 1)), l.Text("note") ?? "",
         ])]);
         List<(string, string?, Chart?)> maps = [];
         foreach (var l in layers)

@@ -11,7 +11,7 @@ internal static class ModelSections
     public static void Landscape(Page page, AnalysisInput file)
     {
         var surfaces = file.Results.Objects("surfaces");
-        page.Table("sharpness", ["surface", " directions", "how many", "seed", "loss at the weights", "largest loss", "mean rise", "curvature x", "curvature y"], [.. surfaces.Select(s => (IReadOnlyList<Cell>)
+        page.Table("sharpness", ["surface", " directions", "axes", "seed", "loss at the weights", "largest loss", "mean rise", "curvature x", "curvature y"], [.. surfaces.Select(s => (IReadOnlyList<Cell>)
         [
             Name(s), Directions(s), Cell.Of(s.Numbers("ys") == null ? 1L : 2L), Cell.Of(s.Whole("seed")), Value(s.Number("centreLoss")), Value(s.Inner("sharpness").Number("maxLoss")), Value(s.Inner("sharpness").Number("meanRise")),
             Value(s.Inner("sharpness").Number("curvatureX")), Value(s.Inner("sharpness").Number("curvatureY")),

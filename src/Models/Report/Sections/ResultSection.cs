@@ -72,7 +72,7 @@ internal static class ResultSection
 
     private static void Loose(Page page, RunSet set)
     {
-        page.Table("runs", ["run", "form", "epochs", "top-1 %", "best top-1 %", "test loss", "training loss", "seconds", "seed"], [.. set.Runs.Select(r => (IReadOnlyList<Cell>)
+        page.Table("runs", ["run", " form", "epochs", "top-1 %", "best top-1 %", "test loss", "training loss", "seconds", "seed"], [.. set.Runs.Select(r => (IReadOnlyList<Cell>)
         [
             r.Method, (r.Model ?? "model not known") + (r.Form == null ? "" : ", " + r.Form), Cell.Of((long)r.History.Count), Finite(100 * r.Accuracy, "0.00"), Finite(100 * Best(r), "0.00"), Finite(r.TestLoss, "0.000"),
             Finite(r.History.LastOrDefault()?.TrainLoss ?? double.NaN, "0.000"), Finite(r.History.Sum(e => e.Seconds), "0.0"), r.Seed is { } s ? new Cell(s.ToString(System.Globalization.CultureInfo.InvariantCulture), s) : "",
