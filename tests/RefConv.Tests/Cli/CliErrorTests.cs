@@ -97,7 +97,7 @@ public sealed class CliErrorTests(CliTests.Pipeline pipeline) : IClassFixture<Cl
         { 1, "There is no file 'nope'", "summary nope" },
         { 1, "There is no file 'nope'", "merge --from nope --out x" },
         { 1, "holds no run to go on with", "train --resume nope" },
-        { 1, "There is no class 'dens'. Did you mean 'dense'? Known are dense, pointwise,", "bench --class dens" },
+        { 1, "There is no class 'dens'. Did you mean 'dense'? Known are dense, dense_fast, pointwise,", "bench --class dens" },
         { 1, "No case contains 'nope'. `--list` shows them all", "bench --only nope" },
         { 1, "No case of the class grouped contains 'resnet.stem'", "bench --class grouped --only resnet.stem" },
         { 1, "--threads must be between 0 (all cores) and 1024; it is -1", "bench --threads -1" },
