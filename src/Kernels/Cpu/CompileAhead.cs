@@ -42,9 +42,9 @@ internal static class CompileAhead
         device.Kernels.Conv2dPacked(packed, activation, x.View, b.View, residual ? y.View : default, y.View);
     }
 
-    /// <summary>A map whose pixels make tiles of the heights that are met: 6 rows, and what is left over.</summary>
+    /// <summary>A map whose 49 pixels make tiles of the heights that are met: 6 rows; 4 and 3 where such a map ends.</summary>
     private static Conv2dGeometry Shape(int c, int k, int size, int stride, int groups = 1) =>
-        new(1, 14, 14, c, k, size, size) { StrideH = stride, StrideW = stride, PadTop = size / 2, PadBottom = size / 2, PadLeft = size / 2, PadRight = size / 2, Groups = groups };
+        new(1, 7 * stride, 7 * stride, c, k, size, size) { StrideH = stride, StrideW = stride, PadTop = size / 2, PadBottom = size / 2, PadLeft = size / 2, PadRight = size / 2, Groups = groups };
 
     private static Conv2dGeometry Depthwise(int c, int size, int stride) => Shape(c, c, size, stride, c);
 }

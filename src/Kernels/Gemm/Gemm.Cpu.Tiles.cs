@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace RefConv.Kernels;
@@ -186,11 +187,10 @@ internal static unsafe partial class Tiles
         where V : unmanaged
         where TTarget : struct, ITarget
         where TGroups : struct, IGroups
-        where TRows : struct, ITileSize
-        where TVectors : struct, ITileSize
+        where TRows : unmanaged
+        where TVectors : unmanaged
     {
         int w = Simd.Width<V>();
-        bool two = TVectors.Value > 1, three = TVectors.Value > 2, four = TVectors.Value > 3;
         V c00 = default, c10 = default, c20 = default, c30 = default, c40 = default, c50 = default;
         V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
         V c02 = default, c12 = default, c22 = default, c32 = default, c42 = default, c52 = default;
@@ -198,18 +198,18 @@ internal static unsafe partial class Tiles
         if (start != null)
         {
             c00 = c10 = c20 = c30 = c40 = c50 = Simd.Load<V>(start);
-            if (two) c01 = c11 = c21 = c31 = c41 = c51 = Simd.Load<V>(start + w);
-            if (three) c02 = c12 = c22 = c32 = c42 = c52 = Simd.Load<V>(start + (2 * w));
-            if (four) c03 = c13 = c23 = c33 = c43 = c53 = Simd.Load<V>(start + (3 * w));
+            if (sizeof(TVectors) > 1) c01 = c11 = c21 = c31 = c41 = c51 = Simd.Load<V>(start + w);
+            if (sizeof(TVectors) > 2) c02 = c12 = c22 = c32 = c42 = c52 = Simd.Load<V>(start + (2 * w));
+            if (sizeof(TVectors) > 3) c03 = c13 = c23 = c33 = c43 = c53 = Simd.Load<V>(start + (3 * w));
         }
         else
         {
-            c00 = Simd.Load<V>(c[0] + cOffset); if (two) c01 = Simd.Load<V>(c[0] + cOffset + w); if (three) c02 = Simd.Load<V>(c[0] + cOffset + (2 * w)); if (four) c03 = Simd.Load<V>(c[0] + cOffset + (3 * w));
-            if (TRows.Value > 1) { c10 = Simd.Load<V>(c[1] + cOffset); if (two) c11 = Simd.Load<V>(c[1] + cOffset + w); if (three) c12 = Simd.Load<V>(c[1] + cOffset + (2 * w)); if (four) c13 = Simd.Load<V>(c[1] + cOffset + (3 * w)); }
-            if (TRows.Value > 2) { c20 = Simd.Load<V>(c[2] + cOffset); if (two) c21 = Simd.Load<V>(c[2] + cOffset + w); if (three) c22 = Simd.Load<V>(c[2] + cOffset + (2 * w)); if (four) c23 = Simd.Load<V>(c[2] + cOffset + (3 * w)); }
-            if (TRows.Value > 3) { c30 = Simd.Load<V>(c[3] + cOffset); if (two) c31 = Simd.Load<V>(c[3] + cOffset + w); if (three) c32 = Simd.Load<V>(c[3] + cOffset + (2 * w)); if (four) c33 = Simd.Load<V>(c[3] + cOffset + (3 * w)); }
-            if (TRows.Value > 4) { c40 = Simd.Load<V>(c[4] + cOffset); if (two) c41 = Simd.Load<V>(c[4] + cOffset + w); if (three) c42 = Simd.Load<V>(c[4] + cOffset + (2 * w)); if (four) c43 = Simd.Load<V>(c[4] + cOffset + (3 * w)); }
-            if (TRows.Value > 5) { c50 = Simd.Load<V>(c[5] + cOffset); if (two) c51 = Simd.Load<V>(c[5] + cOffset + w); if (three) c52 = Simd.Load<V>(c[5] + cOffset + (2 * w)); if (four) c53 = Simd.Load<V>(c[5] + cOffset + (3 * w)); }
+            c00 = Simd.Load<V>(c[0] + cOffset); if (sizeof(TVectors) > 1) c01 = Simd.Load<V>(c[0] + cOffset + w); if (sizeof(TVectors) > 2) c02 = Simd.Load<V>(c[0] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c03 = Simd.Load<V>(c[0] + cOffset + (3 * w));
+            if (sizeof(TRows) > 1) { c10 = Simd.Load<V>(c[1] + cOffset); if (sizeof(TVectors) > 1) c11 = Simd.Load<V>(c[1] + cOffset + w); if (sizeof(TVectors) > 2) c12 = Simd.Load<V>(c[1] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c13 = Simd.Load<V>(c[1] + cOffset + (3 * w)); }
+            if (sizeof(TRows) > 2) { c20 = Simd.Load<V>(c[2] + cOffset); if (sizeof(TVectors) > 1) c21 = Simd.Load<V>(c[2] + cOffset + w); if (sizeof(TVectors) > 2) c22 = Simd.Load<V>(c[2] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c23 = Simd.Load<V>(c[2] + cOffset + (3 * w)); }
+            if (sizeof(TRows) > 3) { c30 = Simd.Load<V>(c[3] + cOffset); if (sizeof(TVectors) > 1) c31 = Simd.Load<V>(c[3] + cOffset + w); if (sizeof(TVectors) > 2) c32 = Simd.Load<V>(c[3] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c33 = Simd.Load<V>(c[3] + cOffset + (3 * w)); }
+            if (sizeof(TRows) > 4) { c40 = Simd.Load<V>(c[4] + cOffset); if (sizeof(TVectors) > 1) c41 = Simd.Load<V>(c[4] + cOffset + w); if (sizeof(TVectors) > 2) c42 = Simd.Load<V>(c[4] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c43 = Simd.Load<V>(c[4] + cOffset + (3 * w)); }
+            if (sizeof(TRows) > 5) { c50 = Simd.Load<V>(c[5] + cOffset); if (sizeof(TVectors) > 1) c51 = Simd.Load<V>(c[5] + cOffset + w); if (sizeof(TVectors) > 2) c52 = Simd.Load<V>(c[5] + cOffset + (2 * w)); if (sizeof(TVectors) > 3) c53 = Simd.Load<V>(c[5] + cOffset + (3 * w)); }
         }
         for (int s = 0; s < segmentCount; s++)
         {
@@ -217,33 +217,33 @@ internal static unsafe partial class Tiles
             nint first = aOffset + segments[s].First;
             nint length = segments[s].Length;
             float* a0 = row[0] + first;
-            float* a1 = TRows.Value > 1 ? row[1] + first : a0;
-            float* a2 = TRows.Value > 2 ? row[2] + first : a0;
-            float* a3 = TRows.Value > 3 ? row[3] + first : a0;
-            float* a4 = TRows.Value > 4 ? row[4] + first : a0;
-            float* a5 = TRows.Value > 5 ? row[5] + first : a0;
+            float* a1 = sizeof(TRows) > 1 ? row[1] + first : a0;
+            float* a2 = sizeof(TRows) > 2 ? row[2] + first : a0;
+            float* a3 = sizeof(TRows) > 3 ? row[3] + first : a0;
+            float* a4 = sizeof(TRows) > 4 ? row[4] + first : a0;
+            float* a5 = sizeof(TRows) > 5 ? row[5] + first : a0;
             for (nint i = 0; i < length; i++)
             {
                 nint i1 = i + lanes.One, i2 = i + lanes.Two, i3 = i + lanes.Three; // unused where all vectors share the value
                 V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
-                if (two) b1 = Simd.Load<V>(b + w);
-                if (three) b2 = Simd.Load<V>(b + (2 * w));
-                if (four) b3 = Simd.Load<V>(b + (3 * w));
-                V v = Simd.Broadcast<V>(a0[i]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(Other<V, TGroups>(v, a0 + i1), b1, c01); if (three) c02 = Simd.Fma(Other<V, TGroups>(v, a0 + i2), b2, c02); if (four) c03 = Simd.Fma(Other<V, TGroups>(v, a0 + i3), b3, c03);
-                if (TRows.Value > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(Other<V, TGroups>(v, a1 + i1), b1, c11); if (three) c12 = Simd.Fma(Other<V, TGroups>(v, a1 + i2), b2, c12); if (four) c13 = Simd.Fma(Other<V, TGroups>(v, a1 + i3), b3, c13); }
-                if (TRows.Value > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(Other<V, TGroups>(v, a2 + i1), b1, c21); if (three) c22 = Simd.Fma(Other<V, TGroups>(v, a2 + i2), b2, c22); if (four) c23 = Simd.Fma(Other<V, TGroups>(v, a2 + i3), b3, c23); }
-                if (TRows.Value > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(Other<V, TGroups>(v, a3 + i1), b1, c31); if (three) c32 = Simd.Fma(Other<V, TGroups>(v, a3 + i2), b2, c32); if (four) c33 = Simd.Fma(Other<V, TGroups>(v, a3 + i3), b3, c33); }
-                if (TRows.Value > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(Other<V, TGroups>(v, a4 + i1), b1, c41); if (three) c42 = Simd.Fma(Other<V, TGroups>(v, a4 + i2), b2, c42); if (four) c43 = Simd.Fma(Other<V, TGroups>(v, a4 + i3), b3, c43); }
-                if (TRows.Value > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(Other<V, TGroups>(v, a5 + i1), b1, c51); if (three) c52 = Simd.Fma(Other<V, TGroups>(v, a5 + i2), b2, c52); if (four) c53 = Simd.Fma(Other<V, TGroups>(v, a5 + i3), b3, c53); }
-                b += TVectors.Value * w;
+                if (sizeof(TVectors) > 1) b1 = Simd.Load<V>(b + w);
+                if (sizeof(TVectors) > 2) b2 = Simd.Load<V>(b + (2 * w));
+                if (sizeof(TVectors) > 3) b3 = Simd.Load<V>(b + (3 * w));
+                V v = Simd.Broadcast<V>(a0[i]); c00 = Simd.Fma(v, b0, c00); if (sizeof(TVectors) > 1) c01 = Simd.Fma(Other<V, TGroups>(v, a0 + i1), b1, c01); if (sizeof(TVectors) > 2) c02 = Simd.Fma(Other<V, TGroups>(v, a0 + i2), b2, c02); if (sizeof(TVectors) > 3) c03 = Simd.Fma(Other<V, TGroups>(v, a0 + i3), b3, c03);
+                if (sizeof(TRows) > 1) { v = Simd.Broadcast<V>(a1[i]); c10 = Simd.Fma(v, b0, c10); if (sizeof(TVectors) > 1) c11 = Simd.Fma(Other<V, TGroups>(v, a1 + i1), b1, c11); if (sizeof(TVectors) > 2) c12 = Simd.Fma(Other<V, TGroups>(v, a1 + i2), b2, c12); if (sizeof(TVectors) > 3) c13 = Simd.Fma(Other<V, TGroups>(v, a1 + i3), b3, c13); }
+                if (sizeof(TRows) > 2) { v = Simd.Broadcast<V>(a2[i]); c20 = Simd.Fma(v, b0, c20); if (sizeof(TVectors) > 1) c21 = Simd.Fma(Other<V, TGroups>(v, a2 + i1), b1, c21); if (sizeof(TVectors) > 2) c22 = Simd.Fma(Other<V, TGroups>(v, a2 + i2), b2, c22); if (sizeof(TVectors) > 3) c23 = Simd.Fma(Other<V, TGroups>(v, a2 + i3), b3, c23); }
+                if (sizeof(TRows) > 3) { v = Simd.Broadcast<V>(a3[i]); c30 = Simd.Fma(v, b0, c30); if (sizeof(TVectors) > 1) c31 = Simd.Fma(Other<V, TGroups>(v, a3 + i1), b1, c31); if (sizeof(TVectors) > 2) c32 = Simd.Fma(Other<V, TGroups>(v, a3 + i2), b2, c32); if (sizeof(TVectors) > 3) c33 = Simd.Fma(Other<V, TGroups>(v, a3 + i3), b3, c33); }
+                if (sizeof(TRows) > 4) { v = Simd.Broadcast<V>(a4[i]); c40 = Simd.Fma(v, b0, c40); if (sizeof(TVectors) > 1) c41 = Simd.Fma(Other<V, TGroups>(v, a4 + i1), b1, c41); if (sizeof(TVectors) > 2) c42 = Simd.Fma(Other<V, TGroups>(v, a4 + i2), b2, c42); if (sizeof(TVectors) > 3) c43 = Simd.Fma(Other<V, TGroups>(v, a4 + i3), b3, c43); }
+                if (sizeof(TRows) > 5) { v = Simd.Broadcast<V>(a5[i]); c50 = Simd.Fma(v, b0, c50); if (sizeof(TVectors) > 1) c51 = Simd.Fma(Other<V, TGroups>(v, a5 + i1), b1, c51); if (sizeof(TVectors) > 2) c52 = Simd.Fma(Other<V, TGroups>(v, a5 + i2), b2, c52); if (sizeof(TVectors) > 3) c53 = Simd.Fma(Other<V, TGroups>(v, a5 + i3), b3, c53); }
+                b += sizeof(TVectors) * w;
             }
         }
-        TTarget.Put(c[0] + cOffset, c00); if (two) TTarget.Put(c[0] + cOffset + w, c01); if (three) TTarget.Put(c[0] + cOffset + (2 * w), c02); if (four) TTarget.Put(c[0] + cOffset + (3 * w), c03);
-        if (TRows.Value > 1) { TTarget.Put(c[1] + cOffset, c10); if (two) TTarget.Put(c[1] + cOffset + w, c11); if (three) TTarget.Put(c[1] + cOffset + (2 * w), c12); if (four) TTarget.Put(c[1] + cOffset + (3 * w), c13); }
-        if (TRows.Value > 2) { TTarget.Put(c[2] + cOffset, c20); if (two) TTarget.Put(c[2] + cOffset + w, c21); if (three) TTarget.Put(c[2] + cOffset + (2 * w), c22); if (four) TTarget.Put(c[2] + cOffset + (3 * w), c23); }
-        if (TRows.Value > 3) { TTarget.Put(c[3] + cOffset, c30); if (two) TTarget.Put(c[3] + cOffset + w, c31); if (three) TTarget.Put(c[3] + cOffset + (2 * w), c32); if (four) TTarget.Put(c[3] + cOffset + (3 * w), c33); }
-        if (TRows.Value > 4) { TTarget.Put(c[4] + cOffset, c40); if (two) TTarget.Put(c[4] + cOffset + w, c41); if (three) TTarget.Put(c[4] + cOffset + (2 * w), c42); if (four) TTarget.Put(c[4] + cOffset + (3 * w), c43); }
-        if (TRows.Value > 5) { TTarget.Put(c[5] + cOffset, c50); if (two) TTarget.Put(c[5] + cOffset + w, c51); if (three) TTarget.Put(c[5] + cOffset + (2 * w), c52); if (four) TTarget.Put(c[5] + cOffset + (3 * w), c53); }
+        TTarget.Put(c[0] + cOffset, c00); if (sizeof(TVectors) > 1) TTarget.Put(c[0] + cOffset + w, c01); if (sizeof(TVectors) > 2) TTarget.Put(c[0] + cOffset + (2 * w), c02); if (sizeof(TVectors) > 3) TTarget.Put(c[0] + cOffset + (3 * w), c03);
+        if (sizeof(TRows) > 1) { TTarget.Put(c[1] + cOffset, c10); if (sizeof(TVectors) > 1) TTarget.Put(c[1] + cOffset + w, c11); if (sizeof(TVectors) > 2) TTarget.Put(c[1] + cOffset + (2 * w), c12); if (sizeof(TVectors) > 3) TTarget.Put(c[1] + cOffset + (3 * w), c13); }
+        if (sizeof(TRows) > 2) { TTarget.Put(c[2] + cOffset, c20); if (sizeof(TVectors) > 1) TTarget.Put(c[2] + cOffset + w, c21); if (sizeof(TVectors) > 2) TTarget.Put(c[2] + cOffset + (2 * w), c22); if (sizeof(TVectors) > 3) TTarget.Put(c[2] + cOffset + (3 * w), c23); }
+        if (sizeof(TRows) > 3) { TTarget.Put(c[3] + cOffset, c30); if (sizeof(TVectors) > 1) TTarget.Put(c[3] + cOffset + w, c31); if (sizeof(TVectors) > 2) TTarget.Put(c[3] + cOffset + (2 * w), c32); if (sizeof(TVectors) > 3) TTarget.Put(c[3] + cOffset + (3 * w), c33); }
+        if (sizeof(TRows) > 4) { TTarget.Put(c[4] + cOffset, c40); if (sizeof(TVectors) > 1) TTarget.Put(c[4] + cOffset + w, c41); if (sizeof(TVectors) > 2) TTarget.Put(c[4] + cOffset + (2 * w), c42); if (sizeof(TVectors) > 3) TTarget.Put(c[4] + cOffset + (3 * w), c43); }
+        if (sizeof(TRows) > 5) { TTarget.Put(c[5] + cOffset, c50); if (sizeof(TVectors) > 1) TTarget.Put(c[5] + cOffset + w, c51); if (sizeof(TVectors) > 2) TTarget.Put(c[5] + cOffset + (2 * w), c52); if (sizeof(TVectors) > 3) TTarget.Put(c[5] + cOffset + (3 * w), c53); }
     }
 
     private static void OuterFull<V>(
@@ -293,11 +293,10 @@ internal static unsafe partial class Tiles
         float** a, nint aOffset, GroupOffsets lanes, int pixels, float* b, float* c, nint cStride, bool load, float* ahead, nint aheadStep)
         where V : unmanaged
         where TGroups : struct, IGroups
-        where TRows : struct, ITileSize
-        where TVectors : struct, ITileSize
+        where TRows : unmanaged
+        where TVectors : unmanaged
     {
         int w = Simd.Width<V>();
-        bool two = TVectors.Value > 1, three = TVectors.Value > 2, four = TVectors.Value > 3;
         V c00 = default, c10 = default, c20 = default, c30 = default, c40 = default, c50 = default;
         V c01 = default, c11 = default, c21 = default, c31 = default, c41 = default, c51 = default;
         V c02 = default, c12 = default, c22 = default, c32 = default, c42 = default, c52 = default;
@@ -305,35 +304,35 @@ internal static unsafe partial class Tiles
         float* row1 = c + cStride, row2 = row1 + cStride, row3 = row2 + cStride, row4 = row3 + cStride, row5 = row4 + cStride;
         if (load)
         {
-            c00 = Simd.Load<V>(c); if (two) c01 = Simd.Load<V>(c + w); if (three) c02 = Simd.Load<V>(c + (2 * w)); if (four) c03 = Simd.Load<V>(c + (3 * w));
-            if (TRows.Value > 1) { c10 = Simd.Load<V>(row1); if (two) c11 = Simd.Load<V>(row1 + w); if (three) c12 = Simd.Load<V>(row1 + (2 * w)); if (four) c13 = Simd.Load<V>(row1 + (3 * w)); }
-            if (TRows.Value > 2) { c20 = Simd.Load<V>(row2); if (two) c21 = Simd.Load<V>(row2 + w); if (three) c22 = Simd.Load<V>(row2 + (2 * w)); if (four) c23 = Simd.Load<V>(row2 + (3 * w)); }
-            if (TRows.Value > 3) { c30 = Simd.Load<V>(row3); if (two) c31 = Simd.Load<V>(row3 + w); if (three) c32 = Simd.Load<V>(row3 + (2 * w)); if (four) c33 = Simd.Load<V>(row3 + (3 * w)); }
-            if (TRows.Value > 4) { c40 = Simd.Load<V>(row4); if (two) c41 = Simd.Load<V>(row4 + w); if (three) c42 = Simd.Load<V>(row4 + (2 * w)); if (four) c43 = Simd.Load<V>(row4 + (3 * w)); }
-            if (TRows.Value > 5) { c50 = Simd.Load<V>(row5); if (two) c51 = Simd.Load<V>(row5 + w); if (three) c52 = Simd.Load<V>(row5 + (2 * w)); if (four) c53 = Simd.Load<V>(row5 + (3 * w)); }
+            c00 = Simd.Load<V>(c); if (sizeof(TVectors) > 1) c01 = Simd.Load<V>(c + w); if (sizeof(TVectors) > 2) c02 = Simd.Load<V>(c + (2 * w)); if (sizeof(TVectors) > 3) c03 = Simd.Load<V>(c + (3 * w));
+            if (sizeof(TRows) > 1) { c10 = Simd.Load<V>(row1); if (sizeof(TVectors) > 1) c11 = Simd.Load<V>(row1 + w); if (sizeof(TVectors) > 2) c12 = Simd.Load<V>(row1 + (2 * w)); if (sizeof(TVectors) > 3) c13 = Simd.Load<V>(row1 + (3 * w)); }
+            if (sizeof(TRows) > 2) { c20 = Simd.Load<V>(row2); if (sizeof(TVectors) > 1) c21 = Simd.Load<V>(row2 + w); if (sizeof(TVectors) > 2) c22 = Simd.Load<V>(row2 + (2 * w)); if (sizeof(TVectors) > 3) c23 = Simd.Load<V>(row2 + (3 * w)); }
+            if (sizeof(TRows) > 3) { c30 = Simd.Load<V>(row3); if (sizeof(TVectors) > 1) c31 = Simd.Load<V>(row3 + w); if (sizeof(TVectors) > 2) c32 = Simd.Load<V>(row3 + (2 * w)); if (sizeof(TVectors) > 3) c33 = Simd.Load<V>(row3 + (3 * w)); }
+            if (sizeof(TRows) > 4) { c40 = Simd.Load<V>(row4); if (sizeof(TVectors) > 1) c41 = Simd.Load<V>(row4 + w); if (sizeof(TVectors) > 2) c42 = Simd.Load<V>(row4 + (2 * w)); if (sizeof(TVectors) > 3) c43 = Simd.Load<V>(row4 + (3 * w)); }
+            if (sizeof(TRows) > 5) { c50 = Simd.Load<V>(row5); if (sizeof(TVectors) > 1) c51 = Simd.Load<V>(row5 + w); if (sizeof(TVectors) > 2) c52 = Simd.Load<V>(row5 + (2 * w)); if (sizeof(TVectors) > 3) c53 = Simd.Load<V>(row5 + (3 * w)); }
         }
         for (nint p = 0; p < pixels; p++)
         {
             Simd.Prefetch(ahead + (p * aheadStep));
             float* x = a[p] + aOffset, x1 = x + lanes.One, x2 = x + lanes.Two, x3 = x + lanes.Three;
             V b0 = Simd.Load<V>(b), b1 = default, b2 = default, b3 = default;
-            if (two) b1 = Simd.Load<V>(b + w);
-            if (three) b2 = Simd.Load<V>(b + (2 * w));
-            if (four) b3 = Simd.Load<V>(b + (3 * w));
-            V v = Simd.Broadcast<V>(x[0]); c00 = Simd.Fma(v, b0, c00); if (two) c01 = Simd.Fma(Other<V, TGroups>(v, x1 + 0), b1, c01); if (three) c02 = Simd.Fma(Other<V, TGroups>(v, x2 + 0), b2, c02); if (four) c03 = Simd.Fma(Other<V, TGroups>(v, x3 + 0), b3, c03);
-            if (TRows.Value > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (two) c11 = Simd.Fma(Other<V, TGroups>(v, x1 + 1), b1, c11); if (three) c12 = Simd.Fma(Other<V, TGroups>(v, x2 + 1), b2, c12); if (four) c13 = Simd.Fma(Other<V, TGroups>(v, x3 + 1), b3, c13); }
-            if (TRows.Value > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (two) c21 = Simd.Fma(Other<V, TGroups>(v, x1 + 2), b1, c21); if (three) c22 = Simd.Fma(Other<V, TGroups>(v, x2 + 2), b2, c22); if (four) c23 = Simd.Fma(Other<V, TGroups>(v, x3 + 2), b3, c23); }
-            if (TRows.Value > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (two) c31 = Simd.Fma(Other<V, TGroups>(v, x1 + 3), b1, c31); if (three) c32 = Simd.Fma(Other<V, TGroups>(v, x2 + 3), b2, c32); if (four) c33 = Simd.Fma(Other<V, TGroups>(v, x3 + 3), b3, c33); }
-            if (TRows.Value > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (two) c41 = Simd.Fma(Other<V, TGroups>(v, x1 + 4), b1, c41); if (three) c42 = Simd.Fma(Other<V, TGroups>(v, x2 + 4), b2, c42); if (four) c43 = Simd.Fma(Other<V, TGroups>(v, x3 + 4), b3, c43); }
-            if (TRows.Value > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (two) c51 = Simd.Fma(Other<V, TGroups>(v, x1 + 5), b1, c51); if (three) c52 = Simd.Fma(Other<V, TGroups>(v, x2 + 5), b2, c52); if (four) c53 = Simd.Fma(Other<V, TGroups>(v, x3 + 5), b3, c53); }
-            b += TVectors.Value * w;
+            if (sizeof(TVectors) > 1) b1 = Simd.Load<V>(b + w);
+            if (sizeof(TVectors) > 2) b2 = Simd.Load<V>(b + (2 * w));
+            if (sizeof(TVectors) > 3) b3 = Simd.Load<V>(b + (3 * w));
+            V v = Simd.Broadcast<V>(x[0]); c00 = Simd.Fma(v, b0, c00); if (sizeof(TVectors) > 1) c01 = Simd.Fma(Other<V, TGroups>(v, x1 + 0), b1, c01); if (sizeof(TVectors) > 2) c02 = Simd.Fma(Other<V, TGroups>(v, x2 + 0), b2, c02); if (sizeof(TVectors) > 3) c03 = Simd.Fma(Other<V, TGroups>(v, x3 + 0), b3, c03);
+            if (sizeof(TRows) > 1) { v = Simd.Broadcast<V>(x[1]); c10 = Simd.Fma(v, b0, c10); if (sizeof(TVectors) > 1) c11 = Simd.Fma(Other<V, TGroups>(v, x1 + 1), b1, c11); if (sizeof(TVectors) > 2) c12 = Simd.Fma(Other<V, TGroups>(v, x2 + 1), b2, c12); if (sizeof(TVectors) > 3) c13 = Simd.Fma(Other<V, TGroups>(v, x3 + 1), b3, c13); }
+            if (sizeof(TRows) > 2) { v = Simd.Broadcast<V>(x[2]); c20 = Simd.Fma(v, b0, c20); if (sizeof(TVectors) > 1) c21 = Simd.Fma(Other<V, TGroups>(v, x1 + 2), b1, c21); if (sizeof(TVectors) > 2) c22 = Simd.Fma(Other<V, TGroups>(v, x2 + 2), b2, c22); if (sizeof(TVectors) > 3) c23 = Simd.Fma(Other<V, TGroups>(v, x3 + 2), b3, c23); }
+            if (sizeof(TRows) > 3) { v = Simd.Broadcast<V>(x[3]); c30 = Simd.Fma(v, b0, c30); if (sizeof(TVectors) > 1) c31 = Simd.Fma(Other<V, TGroups>(v, x1 + 3), b1, c31); if (sizeof(TVectors) > 2) c32 = Simd.Fma(Other<V, TGroups>(v, x2 + 3), b2, c32); if (sizeof(TVectors) > 3) c33 = Simd.Fma(Other<V, TGroups>(v, x3 + 3), b3, c33); }
+            if (sizeof(TRows) > 4) { v = Simd.Broadcast<V>(x[4]); c40 = Simd.Fma(v, b0, c40); if (sizeof(TVectors) > 1) c41 = Simd.Fma(Other<V, TGroups>(v, x1 + 4), b1, c41); if (sizeof(TVectors) > 2) c42 = Simd.Fma(Other<V, TGroups>(v, x2 + 4), b2, c42); if (sizeof(TVectors) > 3) c43 = Simd.Fma(Other<V, TGroups>(v, x3 + 4), b3, c43); }
+            if (sizeof(TRows) > 5) { v = Simd.Broadcast<V>(x[5]); c50 = Simd.Fma(v, b0, c50); if (sizeof(TVectors) > 1) c51 = Simd.Fma(Other<V, TGroups>(v, x1 + 5), b1, c51); if (sizeof(TVectors) > 2) c52 = Simd.Fma(Other<V, TGroups>(v, x2 + 5), b2, c52); if (sizeof(TVectors) > 3) c53 = Simd.Fma(Other<V, TGroups>(v, x3 + 5), b3, c53); }
+            b += sizeof(TVectors) * w;
         }
-        Simd.Store(c, c00); if (two) Simd.Store(c + w, c01); if (three) Simd.Store(c + (2 * w), c02); if (four) Simd.Store(c + (3 * w), c03);
-        if (TRows.Value > 1) { Simd.Store(row1, c10); if (two) Simd.Store(row1 + w, c11); if (three) Simd.Store(row1 + (2 * w), c12); if (four) Simd.Store(row1 + (3 * w), c13); }
-        if (TRows.Value > 2) { Simd.Store(row2, c20); if (two) Simd.Store(row2 + w, c21); if (three) Simd.Store(row2 + (2 * w), c22); if (four) Simd.Store(row2 + (3 * w), c23); }
-        if (TRows.Value > 3) { Simd.Store(row3, c30); if (two) Simd.Store(row3 + w, c31); if (three) Simd.Store(row3 + (2 * w), c32); if (four) Simd.Store(row3 + (3 * w), c33); }
-        if (TRows.Value > 4) { Simd.Store(row4, c40); if (two) Simd.Store(row4 + w, c41); if (three) Simd.Store(row4 + (2 * w), c42); if (four) Simd.Store(row4 + (3 * w), c43); }
-        if (TRows.Value > 5) { Simd.Store(row5, c50); if (two) Simd.Store(row5 + w, c51); if (three) Simd.Store(row5 + (2 * w), c52); if (four) Simd.Store(row5 + (3 * w), c53); }
+        Simd.Store(c, c00); if (sizeof(TVectors) > 1) Simd.Store(c + w, c01); if (sizeof(TVectors) > 2) Simd.Store(c + (2 * w), c02); if (sizeof(TVectors) > 3) Simd.Store(c + (3 * w), c03);
+        if (sizeof(TRows) > 1) { Simd.Store(row1, c10); if (sizeof(TVectors) > 1) Simd.Store(row1 + w, c11); if (sizeof(TVectors) > 2) Simd.Store(row1 + (2 * w), c12); if (sizeof(TVectors) > 3) Simd.Store(row1 + (3 * w), c13); }
+        if (sizeof(TRows) > 2) { Simd.Store(row2, c20); if (sizeof(TVectors) > 1) Simd.Store(row2 + w, c21); if (sizeof(TVectors) > 2) Simd.Store(row2 + (2 * w), c22); if (sizeof(TVectors) > 3) Simd.Store(row2 + (3 * w), c23); }
+        if (sizeof(TRows) > 3) { Simd.Store(row3, c30); if (sizeof(TVectors) > 1) Simd.Store(row3 + w, c31); if (sizeof(TVectors) > 2) Simd.Store(row3 + (2 * w), c32); if (sizeof(TVectors) > 3) Simd.Store(row3 + (3 * w), c33); }
+        if (sizeof(TRows) > 4) { Simd.Store(row4, c40); if (sizeof(TVectors) > 1) Simd.Store(row4 + w, c41); if (sizeof(TVectors) > 2) Simd.Store(row4 + (2 * w), c42); if (sizeof(TVectors) > 3) Simd.Store(row4 + (3 * w), c43); }
+        if (sizeof(TRows) > 5) { Simd.Store(row5, c50); if (sizeof(TVectors) > 1) Simd.Store(row5 + w, c51); if (sizeof(TVectors) > 2) Simd.Store(row5 + (2 * w), c52); if (sizeof(TVectors) > 3) Simd.Store(row5 + (3 * w), c53); }
     }
 
     /// <summary>Puts F of the sums where TTarget says.</summary>
@@ -361,22 +360,24 @@ internal static unsafe partial class Tiles
 
     private readonly struct SeveralGroups : IGroups { public static bool Several => true; }
 
-    private interface ITileSize
-    {
-        static abstract int Value { get; }
-    }
+    // Rows and vectors of a tile: types of so many bytes. sizeof is known before the just-in-time compiler reads on, so it does not even look at the rows and vectors that a
+    // tile does not have; a property of the type would be known only after all of them were looked at, which takes twice the time. There are some thirty of these tiles in a network.
+    private readonly struct One;
 
-    private readonly struct One : ITileSize { public static int Value => 1; }
+    [StructLayout(LayoutKind.Sequential, Size = 2)]
+    private readonly struct Two;
 
-    private readonly struct Two : ITileSize { public static int Value => 2; }
+    [StructLayout(LayoutKind.Sequential, Size = 3)]
+    private readonly struct Three;
 
-    private readonly struct Three : ITileSize { public static int Value => 3; }
+    [StructLayout(LayoutKind.Sequential, Size = 4)]
+    private readonly struct Four;
 
-    private readonly struct Four : ITileSize { public static int Value => 4; }
+    [StructLayout(LayoutKind.Sequential, Size = 5)]
+    private readonly struct Five;
 
-    private readonly struct Five : ITileSize { public static int Value => 5; }
-
-    private readonly struct Six : ITileSize { public static int Value => 6; }
+    [StructLayout(LayoutKind.Sequential, Size = 6)]
+    private readonly struct Six;
 }
 
 /// <summary>A piece of the sum of one result: elements [First, First + Length) of the rows of one tap.</summary>

@@ -81,8 +81,7 @@ internal sealed class NormStep : PlanStep
 /// <summary>A convolution or linear layer with all that was fused into it.</summary>
 internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor input, Tensor weight, Tensor? bias, Tensor output) : PlanStep
 {
-    private readonly double[] _weight = weight.ToDoubleArray();
-    private double[]? _bias = bias?.ToDoubleArray();
+    private double[]? _bias = bias?.ToDoubleArray(), _scale;
     private PackedConv2d? _packed;
     private DeviceBuffer? _biasBuffer;
     private Tensor _output = output;
@@ -105,13 +104,9 @@ internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor inpu
     /// <summary>The result becomes result·scale + shift, per channel.</summary>
     public void Fold(double[] scale, double[] shift, Tensor output)
     {
-        int k = geometry.K;
-        for (int row = 0; row < _weight.Length; row += k)
-        {
-            for (int i = 0; i < k; i++) _weight[row + i] *= scale[i];
-        }
-        _bias ??= new double[k];
-        for (int i = 0; i < k; i++) _bias[i] = (_bias[i] * scale[i]) + shift[i];
+        _bias ??= new double[geometry.K];
+        _scale = _scale == null ? scale : [.. _scale.Zip(scale, (a, b) => a * b)];
+        for (int i = 0; i < _bias.Length; i++) _bias[i] = (_bias[i] * scale[i]) + shift[i];
         _output = output;
     }
 
@@ -119,15 +114,30 @@ internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor inpu
 
     public void Activate(ActivationKind kind, Tensor output) => (Activation, _output) = (kind, output);
 
-    /// <summary>Packs the weights as they are now; nothing can be folded afterwards.</summary>
+    /// <summary>Packs the weights as they are now, while the recording lasts; nothing can be folded afterwards.</summary>
     public void Pack(Device device, Conv2dAccuracy accuracy)
     {
-        using var weights = device.Rent(_weight.Length);
-        device.Write(weights.View, _weight);
-        _packed = device.Kernels.Conv2dPack(geometry, weights.View, accuracy);
+        if (_scale == null)
+        {
+            _packed = device.Kernels.Conv2dPack(geometry, weight.Data, accuracy);
+        }
+        else
+        {
+            using var scaled = ScaledWeights(device, _scale);
+            _packed = device.Kernels.Conv2dPack(geometry, scaled.View, accuracy);
+        }
         if (_bias == null) return;
         _biasBuffer = device.Rent(_bias.Length);
         device.Write(_biasBuffer.View, _bias);
+    }
+
+    private DeviceBuffer ScaledWeights(Device device, double[] scale)
+    {
+        using var factors = device.Rent(scale.Length);
+        device.Write(factors.View, scale);
+        var scaled = device.Rent(weight.Data.Length);
+        device.Kernels.MultiplyChannels(new BroadcastGeometry(1, weight.Data.Length / scale.Length, scale.Length), weight.Data, factors.View, scaled.View, accumulate: false);
+        return scaled;
     }
 
     public override void Run(IKernels kernels) =>
