@@ -90,7 +90,7 @@ internal sealed class OwnModel : IDisposable
 
     /// <summary>
     /// What both engines must agree on, by name: the scores; or the loss of a step and, of every parameter's gradient, Σ gᵢ·cos i over its
-    /// elements in PyTorch's order (a number that also changes when elements trade places). Computed on a copy, without dropout, whose
+    /// elements in PyTorch's order (a number that also changes when elements trade places). Computed on a copy, without dropout and stochastic depth, whose
     /// random numbers differ.
     /// </summary>
     /// <remarks>
@@ -107,8 +107,8 @@ internal sealed class OwnModel : IDisposable
         }
         using var accuracy = new AccuracySetting(_model.Device, _case.Accuracy);
         using var model = (Model)_model.Clone();
-        foreach (var (name, _) in model.NamedModules().Where(m => m.Module is Dropout).ToArray())
-            model.Replace(name, new Dropout(new Initializer(model.Device), 0)).Dispose();
+        foreach (var (name, module) in model.NamedModules().Where(m => m.Module is Dropout or StochasticDepth).ToArray())
+            model.Replace(name, module is Dropout ? new Dropout(new Initializer(model.Device), 0) : new StochasticDepth(new Initializer(model.Device), 0)).Dispose();
         using var tape = Tape.Train();
         var loss = tape.Retain(model.Forward(_x).CrossEntropy(_y));
         tape.Backward(loss);

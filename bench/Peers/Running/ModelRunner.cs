@@ -7,10 +7,11 @@ namespace RefConv.Bench;
 internal sealed class ModelRunner(Device device, PeerSet peers, RoundPlan plan, CancellationToken cancellation)
 {
     /// <summary>
-    /// Largest differences allowed, relative: of a loss or score; and of a gradient, which 27 batch norms over nearly constant channels have
+    /// Largest differences allowed, relative: of a loss; of a score, where a deep network that never learned anything has amplified rounding (EfficientNet-B0: our own passes with norms folded and not are 5e-3 apart);
+    /// and of a gradient, which 27 batch norms over nearly constant channels have
     /// amplified (PyTorch's own figures in float32 and float64 are up to 0.026 apart). A wrong gradient is wrong by its own size.
     /// </summary>
-    private const double ValueTolerance = 1e-4, GradientTolerance = 0.1;
+    private const double LossTolerance = 1e-4, ScoreTolerance = 0.02, GradientTolerance = 0.1;
 
     private readonly HashSet<(string, string, bool)> _compiled = [];
 
@@ -99,7 +100,7 @@ internal sealed class ModelRunner(Device device, PeerSet peers, RoundPlan plan, 
         foreach (var (name, our) in ours)
         {
             bool isGradient = name.StartsWith("gradient", StringComparison.Ordinal);
-            double difference = Math.Abs(our.Value - theirs[name]) / our.Scale, allowed = isGradient ? GradientTolerance : ValueTolerance;
+            double difference = Math.Abs(our.Value - theirs[name]) / our.Scale, allowed = isGradient ? GradientTolerance : name.StartsWith("score", StringComparison.Ordinal) ? ScoreTolerance : LossTolerance;
             if (!(difference <= allowed))
                 throw new DisagreementException($"{what}: the engines do not compute the same: {name} is {our.Value:G7} here and {theirs[name]:G7} in {peer}, {difference:G2} of {our.Scale:G3} (allowed: {allowed:G1}).");
             if (!isGradient) worst = Math.Max(worst, difference);
