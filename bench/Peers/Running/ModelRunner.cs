@@ -7,11 +7,11 @@ namespace RefConv.Bench;
 internal sealed class ModelRunner(Device device, PeerSet peers, RoundPlan plan, CancellationToken cancellation)
 {
     /// <summary>
-    /// Largest differences allowed, relative: of a loss; of a score, where a deep network that never learned anything has amplified rounding (EfficientNet-B0: our own passes with norms folded and not are 5e-3 apart);
+    /// Largest differences allowed, relative: of a loss; of a score, where a deep network that never learned anything has amplified rounding (EfficientNet-B0: PyTorch in float32 and in float64 are 0.055 apart);
     /// and of a gradient, which 27 batch norms over nearly constant channels have
     /// amplified (PyTorch's own figures in float32 and float64 are up to 0.026 apart). A wrong gradient is wrong by its own size.
     /// </summary>
-    private const double LossTolerance = 1e-4, ScoreTolerance = 0.02, GradientTolerance = 0.1;
+    private const double LossTolerance = 1e-4, ScoreTolerance = 0.1, GradientTolerance = 0.1;
 
     private readonly HashSet<(string, string, bool)> _compiled = [];
 
