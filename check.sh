@@ -24,3 +24,6 @@ DOTNET_EnableHWIntrinsic=0 dotnet test RefConv.sln -c Release --no-build
 step "pack"
 dotnet pack RefConv.sln -c Release -o artifacts
 ls -l artifacts
+
+step "the folder for machines with a GPU"
+if [ -f tests/RefConv.Tests/bin/Release/net10.0/ILGPU.dll ]; then bench/gpu.sh publish artifacts/gpu; else echo "left out: NuGet has no ILGPU here"; fi

@@ -28,7 +28,7 @@ internal static class ChildProcess
         bool isTool = entry?.GetName().Name == "refconv", isOurs = isTool || entry == typeof(ChildProcess).Assembly;
         string program = Environment.ProcessPath ?? "dotnet";
         bool hosted = !isOurs || Path.GetFileNameWithoutExtension(program) == "dotnet";
-        string assembly = isOurs ? entry!.Location : typeof(ChildProcess).Assembly.Location;
+        string assembly = Path.Combine(AppContext.BaseDirectory, (isOurs ? entry! : typeof(ChildProcess).Assembly).GetName().Name + ".dll");
         List<string> arguments = [];
         if (hosted) arguments.Add(assembly);
         if (isTool) arguments.Add("bench");
