@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using Google.Protobuf;
 using global::Onnx;
+using Google.Protobuf;
 using RefConv.IO;
 using RefConv.Layers;
 using RefConv.Models;

@@ -1,9 +1,9 @@
 using RefConv.Kernels;
 using RefConv.Layers;
+using RefConv.Models;
 using RefConv.Models.Data;
 using RefConv.Models.Imaging;
 using RefConv.Models.Train;
-using RefConv.Models;
 using RefConv.Tests.Imaging;
 
 namespace RefConv.Tests.Models;
