@@ -39,7 +39,7 @@ internal static class Program
         var root = new RootCommand(
             "RefConv: train a ConvNet, refocus its kernels (arXiv 2310.10563), merge them back into the plain model.\n" +
             "Start with `refconv demo`: it needs no data and takes about two minutes.");
-        // The one that is asked for, or all of them for help and suggestions: several hundred options are worth 40 ms.
+        // The one that is asked for, or all of them for help and suggestions: several hundred options take their time at every start.
         (string Name, Func<Command> Create)[] commands =
         [
             ("demo", () => DemoCommand.Create(cancellation)), ("train", () => TrainCommand.Create(cancellation)), ("lr-find", () => LearningRateCommand.Create(cancellation)),
