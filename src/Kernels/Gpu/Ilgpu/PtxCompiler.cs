@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using ILGPU;
@@ -11,8 +10,9 @@ using ILGPU.Runtime.Cuda;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// Makes PTX of kernels, several at a time. An ILGPU context reads IL and optimises under a lock, and copies methods out of what another thread may be changing: so every kernel under way has a
-/// context of its own, with one compilation at a time, and nothing is shared. Contexts are lent and taken back, because the first kernel of each costs more than those after it.
+/// Makes PTX of kernels, several at a time, each in an ILGPU context of its own. A context reads IL and optimises under a lock, and copies methods out of what another thread may be changing; and it
+/// keeps the methods of the kernels before, optimised once more for each kernel that calls them, so that the text of a kernel would depend on which were compiled earlier. A new context makes the
+/// same text always, for 0.05 s more a kernel.
 /// </summary>
 /// <param name="architecture">Of the GPU.</param>
 /// <param name="instructionSet">Version of PTX that the driver reads.</param>
@@ -20,9 +20,8 @@ namespace RefConv.Kernels;
 /// <param name="cache">Asked first; null for none.</param>
 internal sealed class PtxCompiler(CudaArchitecture architecture, CudaInstructionSet instructionSet, int most, PtxCache? cache)
 {
-    private readonly ConcurrentBag<(Context Context, PTXBackend Backend)> _idle = [];
     private readonly SemaphoreSlim _places = new(most);
-    private int _underWay, _compiled, _found;
+    private int _compiled, _found;
 
     /// <summary>Kernels compiled, and kernels found in the cache.</summary>
     public (int Compiled, int Found) Counts => (_compiled, _found);
@@ -37,12 +36,11 @@ internal sealed class PtxCompiler(CudaArchitecture architecture, CudaInstruction
             return kept;
         }
         _places.Wait();
-        Interlocked.Increment(ref _underWay);
         try
         {
-            var worker = _idle.TryTake(out var idle) ? idle : NewWorker();
-            var compiled = (PTXCompiledKernel)worker.Backend.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel), KernelLauncher.Specialization(kernel));
-            _idle.Add(worker); // not after an exception: a context that failed stays failed
+            using var context = Context.Create(GpuRuntime.Configure);
+            using var backend = new PTXBackend(context, architecture, instructionSet, null!);
+            var compiled = (PTXCompiledKernel)backend.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel), KernelLauncher.Specialization(kernel));
             string ptx = PtxRepair.Apply(compiled.PTXAssembly);
             Interlocked.Increment(ref _compiled);
             cache?.Keep(key, ptx);
@@ -50,7 +48,6 @@ internal sealed class PtxCompiler(CudaArchitecture architecture, CudaInstruction
         }
         finally
         {
-            if (Interlocked.Decrement(ref _underWay) == 0) LetGo();
             _places.Release();
         }
     }
@@ -64,22 +61,6 @@ internal sealed class PtxCompiler(CudaArchitecture architecture, CudaInstruction
     {
         var attribute = KernelLauncher.Attribute(kernel);
         return $"{typeof(Context).Assembly.GetName().Version} {typeof(XMath).Assembly.GetName().Version} {typeof(PtxCompiler).Module.ModuleVersionId} {kernel.Module.ModuleVersionId} {architecture} {instructionSet} {kernel.DeclaringType} {kernel} {attribute.Group} {attribute.MinGroups}";
-    }
-
-    /// <summary>When nobody waits any more, one context is enough: each holds some megabytes.</summary>
-    private void LetGo()
-    {
-        while (_idle.Count > 1 && _idle.TryTake(out var worker))
-        {
-            worker.Backend.Dispose();
-            worker.Context.Dispose();
-        }
-    }
-
-    private (Context Context, PTXBackend Backend) NewWorker()
-    {
-        var context = Context.Create(GpuRuntime.Configure);
-        return (context, new PTXBackend(context, architecture, instructionSet, null!));
     }
 
     [UnsafeAccessor(UnsafeAccessorKind.Constructor)]
