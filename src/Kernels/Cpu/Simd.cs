@@ -9,7 +9,7 @@ namespace RefConv.Kernels;
 /// or <see cref="Vector128{T}"/> of floats, or a plain <c>float</c> (a vector of one lane). The just-in-time compiler builds each
 /// instantiation apart, knows <c>typeof(V)</c> as a constant, and leaves exactly one instruction of each helper below.
 /// </summary>
-internal static unsafe class Simd
+internal static unsafe partial class Simd
 {
     /// <summary>Floats in the widest vector this machine computes with: 16, 8, 4, or 1 where there are no vectors.</summary>
     public static int MaxWidth { get; } =
@@ -171,16 +171,6 @@ internal static unsafe class Simd
         if (typeof(V) == typeof(Vector128<float>))
             return Unsafe.BitCast<Vector128<float>, V>(Vector128.ConditionalSelect(Vector128.GreaterThan(V128(test), V128(bound)), V128(a), V128(b)));
         return V1(test) > V1(bound) ? a : b;
-    }
-
-    /// <summary>eᵃ, to about one unit in the last place.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Exp<V>(V a) where V : unmanaged
-    {
-        if (typeof(V) == typeof(Vector512<float>)) return Unsafe.BitCast<Vector512<float>, V>(Vector512.Exp(V512(a)));
-        if (typeof(V) == typeof(Vector256<float>)) return Unsafe.BitCast<Vector256<float>, V>(Vector256.Exp(V256(a)));
-        if (typeof(V) == typeof(Vector128<float>)) return Unsafe.BitCast<Vector128<float>, V>(Vector128.Exp(V128(a)));
-        return Unsafe.BitCast<float, V>(MathF.Exp(V1(a)));
     }
 
     /// <summary>Lane i of the result is lane index[i] of v; the bits of the index's lanes are integers, all less than the width.</summary>
