@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace RefConv.Kernels;
 
 /// <summary>Everything the pieces of one gathering product share.</summary>
@@ -82,6 +84,7 @@ internal sealed unsafe partial class CpuKernels
         in PixelMap map, int groups, float* source, float* packed, float* bias, float* target, bool accumulate, TileFinish finish, float* moments)
         where V : unmanaged
     {
+        Debug.Assert(moments == null || !finish.ChangesValues, "moments are those of the plain sums");
         var panels = Panels.Of<V>(map, groups);
         var plan = new GatherPlan { Map = map, Source = source, Target = target, Packed = packed, Accumulate = accumulate, Panels = panels };
         plan.Windows = map.Taps > 1 && panels.Depth < MinSegment;
@@ -245,6 +248,8 @@ internal sealed unsafe partial class CpuKernels
                     if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
                     if (!finish)
                     {
+                        // Where the sums go is asked for before they are made, so that the stores do not wait for it.
+                        for (int r = 0; block == 0 && !plan.Stream && r < rows; r++) Simd.Prefetch(target[m + r] + targetOffset, columns);
                         Tiles.Gather<V>(
                             source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, lanes, b,
                             target + m, targetOffset, start, rows, columns, plan.Stream, activation);
@@ -252,8 +257,8 @@ internal sealed unsafe partial class CpuKernels
                     }
                     if (start == null) Tiles.LoadRows<V>(target + m, targetOffset, scratch, rows, columns);
                     Tiles.Gather<V>(source + m, plan.RowsPerBlock, segments, segmentCount, sourceOffset, lanes, b, scratch.Rows, 0, start, rows, padded, stream: false);
-                    if (moments) ColumnMoments.Add<V>(scratch.Rows, 0, rows, padded, panelMoments, panels.Wide, first: m == 0);
-                    Tiles.Finish<V>(plan.Finish, scratch, plan.Finish.AddBias ? panelStart : null, target + m, targetOffset, rows, columns, plan.Stream);
+                    if (moments) ColumnMoments.Add<V, Streamed>(scratch.Rows, 0, rows, padded, panelMoments, panels.Wide, first: m == 0, target + m, targetOffset);
+                    else Tiles.Finish<V>(plan.Finish, scratch, plan.Finish.AddBias ? panelStart : null, target + m, targetOffset, rows, columns, plan.Stream);
                 }
                 if (moments && !finish)
                     ColumnMoments.Add<V>(target + firstRow, targetOffset, lastRow - firstRow, padded, panelMoments, panels.Wide, first: firstRow == 0);

@@ -32,11 +32,8 @@ internal unsafe struct OuterPlan
     /// <summary>Copy x too, in the order in which the tiles read it. Only where there is one tap: others share what they read.</summary>
     public bool PackX;
 
-    /// <summary>
-    /// Fetch the next chunk while one is worked on: floats asked for at each step of a tile's loop, see <see cref="CpuKernels.Ahead"/>;
-    /// 0: do not.
-    /// </summary>
-    public int AheadStep;
+    /// <summary>Fetch the next chunk while one is worked on, see <see cref="CpuKernels.NextChunk"/>.</summary>
+    public bool FetchNext;
 
     /// <summary>Work is cut into PointSplits × RowBlocks × ColumnBlocks pieces.</summary>
     public int PointSplits, RowBlocks, ColumnBlocks;
@@ -47,6 +44,9 @@ internal unsafe struct OuterPlan
 
 internal sealed unsafe partial class CpuKernels
 {
+    /// <summary>Matrices of fewer floats together (1 MB) are in the second-level cache, or soon will be.</summary>
+    private const long MinFetched = 256 << 10;
+
     /// <summary>
     /// dw[tap, i, n] (+)= Σ_points x[point, tap][i] · dy[point][n]: the transposed left matrix makes this a sum of outer products, one for
     /// each point.
@@ -109,15 +109,12 @@ internal sealed unsafe partial class CpuKernels
             best = traffic;
             (plan.PointSplits, plan.ColumnBlocks, plan.RowBlocks) = (splits, columnBlocks, rows);
         }
-        // A chunk of x, of the rows of a piece, should stay in the second-level cache while all panels use it.
-        plan.ChunkPoints = Pieces(points, Pieces(points, plan.Map.Taps == 1 && plan.Rows / plan.RowBlocks > 384 ? 128 : 256));
+        // A panel of a chunk of dy should stay in the first-level cache while all tiles use it (128 points of 64 columns: 32 KB), a chunk of x in the second. With several taps what a
+        // chunk costs to find its pixels weighs more.
+        plan.ChunkPoints = Pieces(points, Pieces(points, plan.Map.Taps == 1 ? 128 : 256));
         plan.Chunks = Pieces(points, plan.ChunkPoints);
         plan.MaxBatch = Math.Min(4, Pieces(plan.Panels.Count, plan.ColumnBlocks));
-        if (IsLargeMatrix(plan.Map) && plan.RowBlocks * plan.ColumnBlocks == 1)
-        {
-            int tiles = plan.Panels.Count * Pieces(plan.Rows, Tiles.MaxRows);
-            plan.AheadStep = Pieces(Pieces(plan.Map.SourceC + plan.Map.TargetC, tiles), 4) * 4;
-        }
+        plan.FetchNext = plan.Map is { Taps: 1, GridH: 1, Images: 1 } && x + dy >= MinFetched;
         plan.PackX = plan.Map.Taps == 1 && plan.Map.SourceC == plan.Panels.Depth && plan.MaxBatch > 1 && plan.Panels.Depth >= 768;
     }
 
@@ -155,45 +152,67 @@ internal sealed unsafe partial class CpuKernels
                 }
                 if (inBatch == 0) PackDy<V>(plan, first, count, panel, Math.Min(lastPanel, panel + plan.MaxBatch), packed);
                 float* dy = packed + (inBatch * plan.ChunkPoints * plan.Panels.Wide);
-                OuterPanel<V>(plan, panel, firstRow, lastRow, first, count, source, dy, result, load);
+                var next = new NextChunk(plan, first + count, count, firstRow, lastRow, firstPanel, lastPanel, panel - firstPanel, plan.FetchNext && chunk + 1 < lastChunk);
+                OuterPanel<V>(plan, panel, firstRow, lastRow, count, source, dy, result, load, next);
             }
         }
     }
 
     /// <summary>One panel of one chunk, for all rows of the piece.</summary>
     private static void OuterPanel<V>(
-        in OuterPlan plan, int panel, int firstRow, int lastRow, int first, int count, float** source, float* packed, float* result, bool load)
+        in OuterPlan plan, int panel, int firstRow, int lastRow, int count, float** source, float* packed, float* result, bool load, NextChunk next)
         where V : unmanaged
     {
         int group = plan.Panels.GroupOf(panel), columns = plan.Panels.ColumnsOf(panel), targetColumn = plan.Panels.FirstColumn(panel);
         var lanes = plan.Panels.Offsets;
         int firstTap = firstRow / plan.RowsPerTap;
         nint packedTile = 0;
-        int tile = panel * Pieces(plan.Rows, Tiles.MaxRows);
-        for (int row = firstRow, rows; row < lastRow; row += rows, tile++, packedTile += (nint)TileFloats(plan.ChunkPoints))
+        for (int row = firstRow, rows; row < lastRow; row += rows, packedTile += (nint)TileFloats(plan.ChunkPoints))
         {
             // Tiles do not cross from one tap to the next, their rows are consecutive channels.
             int tap = row / plan.RowsPerTap, channel = row % plan.RowsPerTap;
             rows = Tiles.NextRows(Math.Min(plan.RowsPerTap - channel, lastRow - row));
             nint offset = plan.PackX ? packedTile : channel + (plan.Windows ? 0 : group * plan.Panels.Depth);
+            var (ahead, aheadStep) = next.Of(packed);
             Tiles.Outer<V>(
                 source + ((long)(tap - firstTap) * plan.ChunkPoints), offset, lanes, count, packed,
                 result + ((long)row * plan.Map.TargetC) + targetColumn, plan.Map.TargetC, load,
-                Ahead(plan, tile, first, count, packed), plan.AheadStep, rows, columns);
+                (float*)ahead, aheadStep, rows, columns);
         }
     }
 
     /// <summary>
-    /// What a tile fetches for the next chunk of points: with every step of its loop a little, since a burst of requests would fill the queue
-    /// of the memory and make the tile wait behind it. The first tiles of a chunk fetch x, the others dy.
+    /// What the tiles of a piece fetch for its next chunk, with every step of their loop a little: asked for all at once it would fill the queue of the memory and make the tile wait behind it.
     /// </summary>
-    private static float* Ahead(in OuterPlan plan, int tile, int first, int count, float* nothing)
+    /// <remarks>
+    /// A piece that has all rows and columns reads both maps from end to end, and that is how it fetches them: the first tiles x, the others dy. A piece that has some of them meets each point of
+    /// the next chunk a whole row of the map further on, a pattern that the processor does not see: the first tiles fetch a line of x of every point, one a step, those after them one of dy.
+    /// </remarks>
+    private struct NextChunk(in OuterPlan plan, int point, int points, int firstRow, int lastRow, int firstPanel, int lastPanel, int panelsDone, bool wanted)
     {
-        if (plan.AheadStep == 0) return nothing;
-        long done = (long)tile * plan.AheadStep * count, x = (long)count * plan.Map.SourceC;
-        return done < x
-            ? plan.X + ((long)(first + count) * plan.Map.SourceC) + done
-            : plan.Dy + ((long)(first + count) * plan.Map.TargetC) + done - x;
+        private const int Line = 16;
+        private readonly float* _x = plan.X + ((long)point * plan.Map.SourceC) + firstRow, _dy = plan.Dy + ((long)point * plan.Map.TargetC) + plan.Panels.FirstColumn(firstPanel);
+        private readonly int _stepX = plan.Map.SourceC, _stepDy = plan.Map.TargetC, _points = points;
+        private readonly int _linesX = Pieces(lastRow - firstRow, Line), _linesDy = Pieces((lastPanel - firstPanel) * plan.Panels.Wide, Line);
+        private readonly bool _wanted = wanted, _whole = lastRow - firstRow == plan.Rows && lastPanel - firstPanel == plan.Panels.Count;
+        private readonly int _tiles = (lastPanel - firstPanel) * Pieces(lastRow - firstRow, Tiles.MaxRows);
+        private int _tile = panelsDone * Pieces(lastRow - firstRow, Tiles.MaxRows);
+
+        /// <summary>Of the next tile: where its first step finds what it fetches, and how far it is to the next step's.</summary>
+        /// <param name="nothing">Memory that is in the cache, for a tile that has nothing to fetch.</param>
+        public (nint Pointer, nint Step) Of(float* nothing)
+        {
+            int tile = _tile++;
+            if (!_wanted) return ((nint)nothing, 0);
+            if (_whole)
+            {
+                int step = Pieces(Pieces(_stepX + _stepDy, _tiles), 4) * 4;
+                long done = (long)tile * step * _points, x = (long)_points * _stepX;
+                return ((nint)(done < x ? _x + done : _dy + done - x), step);
+            }
+            if (tile < _linesX) return ((nint)(_x + (tile * Line)), _stepX);
+            return tile < _linesX + _linesDy ? ((nint)(_dy + ((tile - _linesX) * Line)), _stepDy) : ((nint)nothing, 0);
+        }
     }
 
     /// <summary>
