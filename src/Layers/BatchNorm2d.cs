@@ -51,7 +51,7 @@ public sealed class BatchNorm2d : Module, INormalization
 
     /// <summary>Normalises, adds a residual and applies an activation in one pass.</summary>
     /// <param name="x">[…, channels]</param>
-    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="activation">One that <see cref="BatchNormGeometry.Fuses"/>.</param>
     /// <param name="residual">Added before the activation; or null.</param>
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual = null)
     {

@@ -14,10 +14,9 @@ public static class ConvNorm
     public static Tensor Forward(Module conv, Module norm, Tensor x, ActivationKind activation, Tensor? residual = null)
     {
         var tape = Tape.Current;
-        bool fusable = CanFuse(activation);
-        if (fusable && norm is AbsorbedNorm && conv is INormalizedConvolution block) return block.Forward(x, activation, residual);
+        if (CanFuse(activation) && norm is AbsorbedNorm && conv is INormalizedConvolution block) return block.Forward(x, activation, residual);
         var y = norm is INormalization { Training: true } && conv is IConvolution c ? c.Forward(x, moments: true) : conv.Forward(x);
-        if (fusable && norm is INormalization n)
+        if (BatchNormGeometry.Fuses(activation, residual != null) && norm is INormalization n)
         {
             var result = n.Forward(y, activation, residual);
             tape.Release(y);
@@ -34,8 +33,8 @@ public static class ConvNorm
         }
     }
 
-    /// <summary>Activations that a batch norm computes in its own pass.</summary>
-    internal static bool CanFuse(ActivationKind activation) => activation is ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6;
+    /// <summary>Activations that training forms of several norms compute in their last pass, with and without a residual.</summary>
+    internal static bool CanFuse(ActivationKind activation) => BatchNormGeometry.Fuses(activation, hasResidual: true);
 }
 
 /// <summary>A module that normalises channels, and can add a residual and apply an activation in the same pass.</summary>
@@ -46,7 +45,7 @@ public interface INormalization
 
     /// <summary>act(norm(x) + residual)</summary>
     /// <param name="x">[…, channels]</param>
-    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="activation">One that <see cref="BatchNormGeometry.Fuses"/>.</param>
     /// <param name="residual">Added before the activation; or null.</param>
     Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual);
 }

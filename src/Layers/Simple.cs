@@ -64,7 +64,7 @@ public sealed class Flatten : Module
 
 /// <summary>
 /// Modules one after another (<c>torch.nn.Sequential</c>), named 0, 1, 2 … A convolution finds the statistics for a batch norm after it, and a batch
-/// norm followed by ReLU or ReLU6 is computed in one pass.
+/// norm followed by an activation that it <see cref="BatchNormGeometry.Fuses"/> is computed with it in one pass.
 /// </summary>
 public sealed class Sequential : Module
 {
@@ -91,12 +91,12 @@ public sealed class Sequential : Module
             if (parts[i] is INormalizedConvolution block && next is AbsorbedNorm)
             {
                 i++;
-                var (activation, sum) = Fused(ref i);
+                var (activation, sum) = Fused(ref i, ConvNorm.CanFuse);
                 y = block.Forward(x, activation, sum);
             }
             else if (parts[i] is INormalization norm)
             {
-                var (activation, sum) = Fused(ref i);
+                var (activation, sum) = Fused(ref i, f => BatchNormGeometry.Fuses(f, hasResidual: false));
                 y = norm.Forward(x, activation, sum);
             }
             else if (i == parts.Length - 1 && parts[i] is Sequential inner)
@@ -113,9 +113,9 @@ public sealed class Sequential : Module
         return residual == null ? x : Step(input, x, x.Add(residual, Name));
 
         // What the norm at i can do in its own pass: the activation behind it, or, at the chain's end, the residual.
-        (ActivationKind, Tensor?) Fused(ref int i)
+        (ActivationKind, Tensor?) Fused(ref int i, Func<ActivationKind, bool> fuses)
         {
-            if (i + 1 < parts.Length && parts[i + 1] is Activation { Function: var function } && ConvNorm.CanFuse(function))
+            if (i + 1 < parts.Length && parts[i + 1] is Activation { Function: var function } && fuses(function))
             {
                 i++;
                 return (function, null);

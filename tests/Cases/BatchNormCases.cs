@@ -18,6 +18,9 @@ internal static class BatchNormCases
                 var g = new BatchNormGeometry(rows, c, 1e-5, f);
                 foreach (var row in Table(g, "", null)) yield return row;
             }
+            foreach (var (rows, c) in shapes)
+            foreach (var f in new[] { ActivationKind.Hardswish, ActivationKind.SiLU })
+            foreach (var row in Table(new BatchNormGeometry(rows, c, 1e-5, f), "", null)) yield return row;
             var plain = new BatchNormGeometry(300, 19);
             yield return Training(plain, " mean 1000", i => 1000 + Wave(i), true);
             yield return Training(plain, " mean −1e5", i => -1e5 + (40 * Wave(i)), true);
@@ -42,6 +45,7 @@ internal static class BatchNormCases
     {
         foreach (bool residual in new[] { false, true })
         {
+            if (!BatchNormGeometry.Fuses(g.Activation, residual)) continue;
             yield return Training(g, what, x, true, residual, moments: residual, benchmark: benchmark);
             yield return Inference(g, what, x, residual: residual, benchmark: benchmark);
             foreach (bool accumulate in benchmark ? [false] : new[] { false, true })

@@ -58,6 +58,8 @@ public sealed unsafe class SimdExpTests
                 {
                     double exact = Math.Exp(lanes[i]), unit = Math.Max(float.Epsilon, MathF.BitIncrement((float)exact) - (double)(float)exact);
                     if (!(Math.Abs(results[i] - exact) <= 1.1 * unit)) Assert.Fail($"e^{lanes[i]:R} is {exact:R}, not {results[i]:R}: {(results[i] - exact) / unit:F2} units off, {w} lanes");
+                    // A tail that is done lane by lane is what it would be in a vector; below the normal numbers one of them rounds twice.
+                    if (exact > 2e-38 && results[i] != Simd.Exp(lanes[i])) Assert.Fail($"e^{lanes[i]:R} is {results[i]:R} of {w} lanes and {Simd.Exp(lanes[i]):R} of one");
                 }
             }
         }

@@ -76,7 +76,7 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Σ z and Σ z·(x − mean), z = F(result, dy). ReLU's slope is the same asked of its result as of its input: 1 where positive. The result before
+    /// Σ z and Σ z·(x − mean), z = F(result before F, dy). ReLU's slope is the same asked of its result as of its input: 1 where positive. The result before
     /// F is computed again from x, which costs less than reading it; with a residual it cannot be, and is read from y: then z replaces dy, for it
     /// is the residual's gradient, and the second pass need not ask again.
     /// </summary>

@@ -116,7 +116,9 @@ internal sealed unsafe partial class CpuKernels
             case ActivationKind.Identity: ForRows(new NormaliseRows<IdentityFunction>(x, affine, residual, y, g.C, stream), 1, g.Rows, g.C, backwards); break;
             case ActivationKind.ReLU: ForRows(new NormaliseRows<ReLUFunction>(x, affine, residual, y, g.C, stream), 1, g.Rows, g.C, backwards); break;
             case ActivationKind.ReLU6: ForRows(new NormaliseRows<ReLU6Function>(x, affine, residual, y, g.C, stream), 1, g.Rows, g.C, backwards); break;
-            default: throw NotFused(g.Activation);
+            case ActivationKind.Hardswish: ForRows(new NormaliseRows<HardswishFunction>(x, affine, residual, y, g.C, stream), 1, g.Rows, g.C, backwards); break;
+            case ActivationKind.SiLU: ForRows(new NormaliseRows<SiLUFunction>(x, affine, residual, y, g.C, stream), 1, g.Rows, g.C, backwards); break;
+            default: throw BatchNormGeometry.NotFused(g.Activation);
         }
     }
 
@@ -126,7 +128,9 @@ internal sealed unsafe partial class CpuKernels
         ActivationKind.Identity => SumColumns(new BatchNormGradientSum<KeepGradient>(x, null, dy, affine), 1, g.Rows, g.C),
         ActivationKind.ReLU => SumColumns(new BatchNormGradientSum<ReLUGradient>(x, y, dy, affine), 1, g.Rows, g.C),
         ActivationKind.ReLU6 => SumColumns(new BatchNormGradientSum<ReLU6Gradient>(x, y, dy, affine), 1, g.Rows, g.C),
-        _ => throw NotFused(g.Activation),
+        ActivationKind.Hardswish when y == null => SumColumns(new BatchNormGradientSum<HardswishGradient>(x, null, dy, affine), 1, g.Rows, g.C),
+        ActivationKind.SiLU when y == null => SumColumns(new BatchNormGradientSum<SiLUGradient>(x, null, dy, affine), 1, g.Rows, g.C),
+        _ => throw BatchNormGeometry.NotFused(g.Activation),
     };
 
     private static void WriteParameterGradients(ColumnTotals sums, int channels, float* invStd, float* dgamma, float* dbeta, bool accumulate)
@@ -146,13 +150,13 @@ internal sealed unsafe partial class CpuKernels
             case ActivationKind.Identity: ForRows(new BatchNormInputGradient<KeepGradient>(x, dy, line, dx, g.C), 1, g.Rows, g.C, backwards: true); break;
             case ActivationKind.ReLU: ForRows(new BatchNormInputGradient<ReLUGradient>(x, dy, line, dx, g.C), 1, g.Rows, g.C, backwards: true); break;
             case ActivationKind.ReLU6: ForRows(new BatchNormInputGradient<ReLU6Gradient>(x, dy, line, dx, g.C), 1, g.Rows, g.C, backwards: true); break;
-            default: throw NotFused(g.Activation);
+            case ActivationKind.Hardswish: ForRows(new BatchNormInputGradient<HardswishGradient>(x, dy, line, dx, g.C), 1, g.Rows, g.C, backwards: true); break;
+            case ActivationKind.SiLU: ForRows(new BatchNormInputGradient<SiLUGradient>(x, dy, line, dx, g.C), 1, g.Rows, g.C, backwards: true); break;
+            default: throw BatchNormGeometry.NotFused(g.Activation);
         }
     }
 
     /// <summary>The result is so large that it will have left the caches before it is read, and lies so that whole vectors can be written past them.</summary>
     private static bool CanStream(float* y, in BatchNormGeometry g) =>
         g.Rows * g.C >= MinStreamedMap && g.C % Simd.MaxWidth == 0 && (nint)y % (Simd.MaxWidth * sizeof(float)) == 0;
-
-    private static NotSupportedException NotFused(ActivationKind kind) => new($"Batch norm fuses Identity, ReLU and ReLU6, not {kind}.");
 }

@@ -36,11 +36,13 @@ internal sealed partial class GpuKernels
         var work = Columns(g.Rows, wide ? g.C / 4 : g.C);
         var (low, high) = Bounds(g.Activation);
         bool masks = !n.Y.IsEmpty && g.Activation != ActivationKind.Identity;
+        int curve = CurveOf(g, n);
         using var partials = ColumnPartials(work, g.C);
         LaunchColumns(wide ? ColumnSumsKernel<NormGradientTerm<Float4>, Float4> : ColumnSumsKernel<NormGradientTerm<Float1>, Float1>, work, new ColumnSumArguments
         {
             Work = work, X = V(n.X), Y = V(n.Y), Dy = V(n.Dy), Dx = V(default), Mean = V(n.Mean), Factor = V(n.Factor), Gamma = V(n.Gamma), Beta = V(n.Beta),
             Partials = partials.Floats, Low = low, High = high, Epsilon = (float)g.Epsilon, HasY = masks ? 1 : 0, FromVariance = n.FromVariance ? 1 : 0,
+            Curve = curve,
         });
         LaunchTotals(NormGradientFinishKernel, g.C, new NormGradientFinishArguments
         {
@@ -58,10 +60,14 @@ internal sealed partial class GpuKernels
         {
             X = V(n.X), Dy = V(n.Dy), Dx = V(dx), Mean = V(n.Mean), Factor = V(n.Factor), Gamma = V(n.Gamma), Beta = V(n.Beta), HasAffine = 1, Line = line,
             HasLine = hasLine ? 1 : 0, Epsilon = (float)g.Epsilon, FromVariance = n.FromVariance ? 1 : 0, Low = low, High = high,
-            HasBounds = float.IsNaN(low) ? 0 : 1, Accumulate = accumulate ? 1 : 0,
+            Curve = CurveOf(g, n), HasBounds = float.IsNaN(low) && CurveOf(g, n) == 0 ? 0 : 1, Accumulate = accumulate ? 1 : 0,
         };
         Line(g.Rows, g.C, AreAligned(n.X, n.Dy, dx, n.Mean, n.Factor, n.Gamma, n.Beta), arguments);
     }
+
+    /// <summary>The slope of a curve follows from what comes before it; a result does not tell it.</summary>
+    private static int CurveOf(in BatchNormGeometry g, in NormGradient n) =>
+        BatchNormGeometry.Fuses(g.Activation, hasResidual: !n.Y.IsEmpty) ? NormCurve.Of(g.Activation) : throw BatchNormGeometry.NotFused(g.Activation);
 
     /// <summary>dx (+)= z·factor·γ + (x − mean)·slope + offset.</summary>
     private void Line(long rows, int columns, bool aligned, LineArguments arguments)
@@ -83,7 +89,7 @@ internal sealed partial class GpuKernels
         public ArrayView<float> Line;
 
         public float Low, High, Epsilon;
-        public int HasAffine, HasLine, HasBounds, FromVariance, Accumulate;
+        public int HasAffine, HasLine, HasBounds, FromVariance, Accumulate, Curve;
     }
 
     /// <summary>Reads x and dy, writes dx: 12 bytes an element (8 where x says nothing), ceiling 3.35 TB/s, expected 90 %.</summary>
@@ -127,12 +133,15 @@ internal sealed partial class GpuKernels
             }
             x0 -= mean;
             x1 -= mean;
-            F d0 = (Mask((x0 * scale) + beta, low, high, z0) * scale) + ((x0 * slope) + offset);
-            F d1 = (Mask((x1 * scale) + beta, low, high, z1) * scale) + ((x1 * slope) + offset);
+            F d0 = (Unactivated(a, (x0 * scale) + beta, low, high, z0) * scale) + ((x0 * slope) + offset);
+            F d1 = (Unactivated(a, (x1 * scale) + beta, low, high, z1) * scale) + ((x1 * slope) + offset);
             dxs[i] = before0 + d0;
             if (both) dxs[other] = before1 + d1;
         }
     }
+
+    private static F Unactivated<F>(in LineArguments a, F result, F low, F high, F dy) where F : unmanaged, ILanes<F> =>
+        NormCurve.Slope(a.Curve, result, Mask(result, low, high, dy));
 
     internal struct NormGradientFinishArguments
     {
@@ -183,6 +192,7 @@ internal struct NormGradientTerm<F> : IColumnTerm<F> where F : unmanaged, ILanes
     {
         F centred = element.X - _mean, result = a.HasY != 0 ? element.Y : (centred * _scale) + _beta, zero = F.Broadcast(0);
         F z = F.AtMost(result, F.Broadcast(a.Low), zero, F.AtMost(F.Broadcast(a.High), result, zero, element.Dy));
+        z = NormCurve.Slope(a.Curve, result, z);
         if (a.HasY != 0) a.Dy.Cast<F>()[i] = z;
         sum0 += z;
         sum1 += z * centred;

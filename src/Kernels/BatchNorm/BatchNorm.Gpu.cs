@@ -35,7 +35,7 @@ internal sealed partial class GpuKernels
     private NormaliseArguments Normalising(in BatchNormGeometry g, BufferView x, BufferView residual, BufferView y)
     {
         var (low, high) = Bounds(g.Activation);
-        return new() { X = V(x), Residual = V(residual), HasResidual = residual.IsEmpty ? 0 : 1, Y = V(y), LowBound = low, HighBound = high };
+        return new() { X = V(x), Residual = V(residual), HasResidual = residual.IsEmpty ? 0 : 1, Y = V(y), LowBound = low, HighBound = high, Curve = NormCurve.Of(g.Activation) };
     }
 
     /// <summary>y = f((x − mean)·factor·γ + β + residual), whatever the columns are.</summary>
@@ -56,8 +56,8 @@ internal sealed partial class GpuKernels
 
         public float Epsilon, LowBound, HighBound;
 
-        /// <summary>FromVariance: Factor is a variance.</summary>
-        public int HasResidual, HasLow, HasAffine, FromVariance;
+        /// <summary>FromVariance: Factor is a variance. Curve: see <see cref="NormCurve"/>.</summary>
+        public int HasResidual, HasLow, HasAffine, FromVariance, Curve;
     }
 
     /// <summary>Reads x (and the residual), writes y: 8 (12) bytes an element, ceiling 3.35 TB/s, expected 90 %. Two elements of a thread are under way at a time.</summary>
@@ -87,13 +87,13 @@ internal sealed partial class GpuKernels
                 rest0 += residuals[i];
                 rest1 += residuals[i - t.Step];
             }
-            ys[i] = Clamp(((later - mean) * scale) + rest0, low, high);
-            ys[i - t.Step] = Clamp(((earlier - mean) * scale) + rest1, low, high);
+            ys[i] = NormCurve.Apply(a.Curve, Clamp(((later - mean) * scale) + rest0, low, high));
+            ys[i - t.Step] = NormCurve.Apply(a.Curve, Clamp(((earlier - mean) * scale) + rest1, low, high));
         }
         if (i < t.First) return;
         F last = ((xs[i] - mean) * scale) + shift;
         if (a.HasResidual != 0) last += residuals[i];
-        ys[i] = Clamp(last, low, high);
+        ys[i] = NormCurve.Apply(a.Curve, Clamp(last, low, high));
     }
 
     /// <summary>Where the slope of an activation that norms apply is 0: at most the first, at least the second. A bound that is no number bounds nothing.</summary>
@@ -102,7 +102,8 @@ internal sealed partial class GpuKernels
         ActivationKind.Identity => (float.NaN, float.NaN),
         ActivationKind.ReLU => (0, float.NaN),
         ActivationKind.ReLU6 => (0, 6),
-        _ => throw new NotSupportedException($"Batch norm fuses Identity, ReLU and ReLU6, not {kind}."),
+        ActivationKind.Hardswish or ActivationKind.SiLU => (float.NaN, float.NaN),
+        _ => throw BatchNormGeometry.NotFused(kind),
     };
 
     private static F Clamp<F>(F value, F low, F high) where F : unmanaged, ILanes<F> => F.AtMost(high, value, high, F.AtMost(value, low, low, value));
@@ -113,4 +114,22 @@ internal sealed partial class GpuKernels
 
     private static F InverseDeviation<F>(F factor, int fromVariance, float epsilon) where F : unmanaged, ILanes<F> =>
         fromVariance != 0 ? F.Broadcast(1) / F.Sqrt(factor + F.Broadcast(epsilon)) : factor;
+}
+
+/// <summary>The activations of norms that are no clamp, one number for a whole launch: 0 none, 1 Hardswish, 2 SiLU.</summary>
+internal static class NormCurve
+{
+    public static int Of(ActivationKind kind) => kind switch
+    {
+        ActivationKind.Hardswish => 1,
+        ActivationKind.SiLU => 2,
+        _ => 0,
+    };
+
+    public static F Apply<F>(int curve, F v) where F : unmanaged, ILanes<F> =>
+        curve == 0 ? v : curve == 1 ? F.Activate(ActivationKind.Hardswish, v) : F.Activate(ActivationKind.SiLU, v);
+
+    /// <summary>dy·f′(v)</summary>
+    public static F Slope<F>(int curve, F v, F dy) where F : unmanaged, ILanes<F> =>
+        curve == 0 ? dy : dy * (curve == 1 ? F.Slope(ActivationKind.Hardswish, v) : F.Slope(ActivationKind.SiLU, v));
 }

@@ -108,13 +108,8 @@ internal sealed partial class ReferenceKernels
     /// <summary>z = dy·f′; f′ from the result y where it is given, else from the result computed again.</summary>
     private static double Unactivate(in BatchNormGeometry g, Span<double> x, Span<double> y, Span<double> dy, ChannelNorm norm, int i)
     {
-        double result = y.IsEmpty ? norm.Apply(x[i]) : y[i];
-        return g.Activation switch
-        {
-            ActivationKind.Identity => dy[i],
-            ActivationKind.ReLU => result > 0 ? dy[i] : 0,
-            ActivationKind.ReLU6 => result > 0 && result < 6 ? dy[i] : 0,
-            _ => throw new NotSupportedException($"Batch norm fuses Identity, ReLU and ReLU6, not {g.Activation}."),
-        };
+        // Of ReLU and ReLU6 the slope is the same asked of the result as of what comes before it.
+        if (!BatchNormGeometry.Fuses(g.Activation, hasResidual: !y.IsEmpty)) throw BatchNormGeometry.NotFused(g.Activation);
+        return ActivationSlope(g.Activation, y.IsEmpty ? norm.Apply(x[i]) : y[i]) * dy[i];
     }
 }

@@ -4,9 +4,20 @@ namespace RefConv.Kernels;
 /// <param name="Rows">N·H·W: the values one channel is normalised over.</param>
 /// <param name="C">Channels.</param>
 /// <param name="Epsilon">Added to the variance inside the root.</param>
-/// <param name="Activation">Applied to the result: Identity, ReLU or ReLU6.</param>
+/// <param name="Activation">Applied to the result; see <see cref="Fuses"/>.</param>
 public readonly record struct BatchNormGeometry(long Rows, int C, double Epsilon = 1e-5, ActivationKind Activation = ActivationKind.Identity)
 {
+    /// <summary>
+    /// Whether a batch norm applies this activation in its own pass: ReLU and ReLU6, whose slope can be told from their result; and, without a residual, Hardswish and SiLU, whose slope follows
+    /// from what comes before them, which the backward pass computes again.
+    /// </summary>
+    /// <param name="activation">The activation.</param>
+    /// <param name="hasResidual">A residual is added before it.</param>
+    public static bool Fuses(ActivationKind activation, bool hasResidual) =>
+        activation is ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6 || (!hasResidual && activation is ActivationKind.Hardswish or ActivationKind.SiLU);
+
+    internal static NotSupportedException NotFused(ActivationKind kind) => new($"Batch norm fuses Identity, ReLU and ReLU6, and without a residual Hardswish and SiLU, not {kind}.");
+
     /// <inheritdoc/>
     public override string ToString() => $"{Rows}×{C}{(Activation == ActivationKind.Identity ? "" : "+" + Activation)}";
 }
@@ -49,7 +60,7 @@ public partial interface IKernels
     /// <c>dβ = Σ z</c>, <c>dγ = Σ z·x̂</c>, <c>dx = γ·invStd·(z − dβ/n − x̂·dγ/n)</c>; the residual's gradient is z itself.
     /// </summary>
     /// <remarks>
-    /// f's slope, 0 or 1, follows from γ·x̂ + β, which is computed again instead of reading y: reading would cost more than computing. Within
+    /// f's slope follows from γ·x̂ + β, which is computed again instead of reading y: reading would cost more than computing. Within
     /// rounding of a bend of f the slope may be either. With a residual only y says what the slope is: it is read, and z overwrites dy.
     /// </remarks>
     /// <param name="g">Shape.</param>

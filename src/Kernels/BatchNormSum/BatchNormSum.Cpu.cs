@@ -35,7 +35,7 @@ internal sealed unsafe partial class CpuKernels
             case ActivationKind.Identity: ForRows(new SumRowsOfNorms<IdentityFunction>(maps, residual, y, stream), 1, g.Rows, g.C); break;
             case ActivationKind.ReLU: ForRows(new SumRowsOfNorms<ReLUFunction>(maps, residual, y, stream), 1, g.Rows, g.C); break;
             case ActivationKind.ReLU6: ForRows(new SumRowsOfNorms<ReLU6Function>(maps, residual, y, stream), 1, g.Rows, g.C); break;
-            default: throw NotFused(g.Activation);
+            default: throw BatchNormGeometry.NotFused(g.Activation);
         }
     }
 
@@ -66,7 +66,7 @@ internal sealed unsafe partial class CpuKernels
             ActivationKind.Identity => SumColumns(new NormSumGradient<KeepGradient>(maps, null, dy), 1, g.Rows, g.C),
             ActivationKind.ReLU => SumColumns(new NormSumGradient<ReLUGradient>(maps, y, dy), 1, g.Rows, g.C),
             ActivationKind.ReLU6 => SumColumns(new NormSumGradient<ReLU6Gradient>(maps, y, dy), 1, g.Rows, g.C),
-            _ => throw NotFused(g.Activation),
+            _ => throw BatchNormGeometry.NotFused(g.Activation),
         };
 
         var targets = new TermTargets(lines.Pointer, g.C);

@@ -22,7 +22,7 @@ internal sealed partial class ReferenceKernels
                 ActivationKind.Identity => slope[i],
                 ActivationKind.ReLU => result[i] > 0 ? slope[i] : 0,
                 ActivationKind.ReLU6 => result[i] > 0 && result[i] < 6 ? slope[i] : 0,
-                _ => throw new NotSupportedException($"Batch norm fuses Identity, ReLU and ReLU6, not {g.Activation}."),
+                _ => throw BatchNormGeometry.NotFused(g.Activation),
             };
         }
         // Of the identity no slope is asked, and so no β: any vector will do for it.

@@ -23,8 +23,8 @@ public sealed class BatchNorm2dOp : Op
         {
             if (t.Shape.Rank != 1 || t.Shape[0] != c) throw Bad($"input {x.Shape} has {c} channels, but the norm is made for {t.Shape.Count}.");
         }
-        if (activation is not (ActivationKind.Identity or ActivationKind.ReLU or ActivationKind.ReLU6))
-            throw Bad($"{activation} cannot be fused into a batch norm; apply it as an operation of its own.");
+        if (!BatchNormGeometry.Fuses(activation, residual != null))
+            throw Bad($"{activation} cannot be fused into a batch norm{(residual == null ? "" : " with a residual")}; apply it as an operation of its own.");
         long rows = x.Shape.Count / Math.Max(c, 1);
         if (training && rows < 2)
             throw Bad($"training needs more than one value per channel, input {x.Shape} has {rows}. Use a larger batch or Eval().");

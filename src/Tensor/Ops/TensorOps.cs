@@ -25,7 +25,7 @@ public static class TensorOps
     /// <exception cref="ShapeException">Sizes do not fit.</exception>
     public static Tensor Linear(this Tensor x, Tensor weight, Tensor? bias = null, string? name = null) => new LinearOp(x, weight, bias, name).Run();
 
-    /// <summary>Batch norm over the last axis; with an activation (ReLU or ReLU6) computed in the same pass.</summary>
+    /// <summary>Batch norm over the last axis; with an activation computed in the same pass.</summary>
     /// <param name="x">[…, c]</param>
     /// <param name="weight">γ [c]</param>
     /// <param name="bias">β [c]</param>
@@ -34,7 +34,7 @@ public static class TensorOps
     /// <param name="training">Normalise by the batch's statistics, otherwise by the running ones.</param>
     /// <param name="momentum">How far the running statistics move.</param>
     /// <param name="eps">Added to the variance inside the root.</param>
-    /// <param name="activation">Identity, ReLU or ReLU6.</param>
+    /// <param name="activation">One that <see cref="BatchNormGeometry.Fuses"/>.</param>
     /// <param name="residual">Added before the activation, of x's shape; or null.</param>
     /// <param name="name">Module, for messages.</param>
     /// <exception cref="ShapeException">Sizes do not fit, or training on one value per channel.</exception>

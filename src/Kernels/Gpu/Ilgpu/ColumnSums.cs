@@ -39,7 +39,7 @@ internal struct ColumnSumArguments
     public ArrayView<float> Partials;
 
     public float Low, High, Epsilon;
-    public int HasY, HasDx, Accumulate, FromVariance;
+    public int HasY, HasDx, Accumulate, FromVariance, Curve;
 }
 
 internal sealed partial class GpuKernels
