@@ -90,11 +90,32 @@ internal static unsafe class WeightTranspose
         }
     }
 
-    /// <summary>Four columns, four rows at a time in registers.</summary>
+    /// <summary>Four columns, sixteen or four rows at a time in registers.</summary>
     /// <returns>Rows done: the largest multiple of four.</returns>
     private static int FourColumns(float* from, long stride, int height, float* to0, float* to1, float* to2, float* to3, bool streamed)
     {
         int row = 0;
+        for (; Avx512F.IsSupported && row <= height - Line; row += Line, from += Line * stride)
+        {
+            // Each quarter of a register turns four rows round; together they are a whole line of every column.
+            Vector512<float> a = Quarters(from, stride), b = Quarters(from + stride, stride), c = Quarters(from + (2 * stride), stride), d = Quarters(from + (3 * stride), stride);
+            Vector512<double> ab01 = Avx512F.UnpackLow(a, b).AsDouble(), cd01 = Avx512F.UnpackLow(c, d).AsDouble();
+            Vector512<double> ab23 = Avx512F.UnpackHigh(a, b).AsDouble(), cd23 = Avx512F.UnpackHigh(c, d).AsDouble();
+            Vector512<float> v0 = Avx512F.UnpackLow(ab01, cd01).AsSingle(), v1 = Avx512F.UnpackHigh(ab01, cd01).AsSingle();
+            Vector512<float> v2 = Avx512F.UnpackLow(ab23, cd23).AsSingle(), v3 = Avx512F.UnpackHigh(ab23, cd23).AsSingle();
+            if (streamed)
+            {
+                v0.StoreAlignedNonTemporal(to0 + row);
+                v1.StoreAlignedNonTemporal(to1 + row);
+                v2.StoreAlignedNonTemporal(to2 + row);
+                v3.StoreAlignedNonTemporal(to3 + row);
+                continue;
+            }
+            v0.Store(to0 + row);
+            v1.Store(to1 + row);
+            v2.Store(to2 + row);
+            v3.Store(to3 + row);
+        }
         for (; row <= height - 4; row += 4, from += 4 * stride)
         {
             Vector128<float> a = Vector128.Load(from), b = Vector128.Load(from + stride), c = Vector128.Load(from + (2 * stride)), d = Vector128.Load(from + (3 * stride));
@@ -114,5 +135,13 @@ internal static unsafe class WeightTranspose
             v3.Store(to3 + row);
         }
         return row;
+    }
+
+    /// <summary>Four columns of rows 0, 4, 8 and 12.</summary>
+    private static Vector512<float> Quarters(float* from, long stride)
+    {
+        var low = Vector256.Create(Vector128.Load(from), Vector128.Load(from + (4 * stride)));
+        var high = Vector256.Create(Vector128.Load(from + (8 * stride)), Vector128.Load(from + (12 * stride)));
+        return Vector512.Create(low, high);
     }
 }
