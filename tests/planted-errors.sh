@@ -35,6 +35,11 @@ basis cache: a new basis is not noticed|src/Layers/Reparam/RefConv2d.cs|s/_unfol
 merge in training mode|src/Layers/Reparam/Reparameterization.cs|s/m.Module.Training)/m.Module.Training \&\& m.Name == "none")/
 moments: the last block counted as a full one|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/int rows = Math.Min(plan.RowsPerBlock, plan.Map.Points - (block \* plan.RowsPerBlock));/int rows = plan.RowsPerBlock;/
 moments: every band of a depthwise result in the same place|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.Finish.cs|s/(row \/ t.BandRows)/0/
+moments: the third vector's sum goes on from the second's|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/(s2, q2) = (Simd.Add(s2, d)/(s2, q2) = (Simd.Add(s1, d)/
+moments: what is written past the caches is not written|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/ColumnMoments.Add<V, Streamed>(\(.*\), target + m, targetOffset)/ColumnMoments.Add<V>(\1)/
+batch norm: Hardsigmoid's slope for Hardswish's|src/Kernels/BatchNorm/BatchNorm.Cpu.cs|s/new BatchNormInputGradient<HardswishGradient>/new BatchNormInputGradient<HardsigmoidGradient>/
+exponential: the exponent's second half forgotten|src/Kernels/Cpu/Simd.Exp.cs|s/ \* PowerOfTwo(exponent - part)/ * PowerOfTwo(part)/
+weights: two columns of sixteen rows mixed|src/Tensor/WeightTranspose.cs|s/v1 = Avx512F.UnpackHigh(ab01, cd01)/v1 = Avx512F.UnpackHigh(ab23, cd01)/
 batch norm backward: the residual's gradient is not written|src/Kernels/BatchNorm/BatchNorm.Cpu.Rows.cs|s/Simd.Store(_dy + at, z);//
 saving memory: running statistics move twice|src/Tensor/Ops/BatchNorm2dOp.cs|s/default, default, _momentum/_runningMean.Data, _runningVar.Data, _momentum/
 refocus step: velocity of the first row for all|src/Kernels/Refocus/Refocus.Cpu.Grouped.cs|s/step.Velocity + at, count)/step.Velocity, count)/
