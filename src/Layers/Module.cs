@@ -39,9 +39,13 @@ public abstract class Module : IDisposable
     /// <exception cref="InvalidOperationException">It is in training mode, or has no parameters.</exception>
     public InferencePlan Compile(Shape input, Conv2dAccuracy accuracy = Conv2dAccuracy.Fast)
     {
-        if (NamedModules().FirstOrDefault(m => m.Module.Training) is { Module: not null } training)
-            throw new InvalidOperationException($"Compile needs the model in evaluation mode, but {(training.Name.Length == 0 ? "it" : $"'{training.Name}'")} is in training mode. Call Eval() first.");
-        var device = NamedParameters().Select(p => p.Parameter.Device).FirstOrDefault() ?? throw new InvalidOperationException("A module without parameters runs on no device in particular; use InferencePlan.Compile.");
+        foreach (var (name, module) in NamedModules())
+        {
+            if (module.Training) throw new InvalidOperationException($"Compile needs the model in evaluation mode, but {(name.Length == 0 ? "it" : $"'{name}'")} is in training mode. Call Eval() first.");
+        }
+        Device? device = null;
+        foreach (var (_, parameter) in NamedParameters()) device ??= parameter.Device;
+        if (device == null) throw new InvalidOperationException("A module without parameters runs on no device in particular; use InferencePlan.Compile.");
         return InferencePlan.Compile(device, input, Forward, accuracy);
     }
 

@@ -25,9 +25,14 @@ public sealed record StateEntry(Shape Shape, Func<float[]> Read)
     {
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Shape.Any(size => size > int.MaxValue))
-            throw new FileFormatException(file.Path, $"tensor '{tensor.Name}' has an axis of {tensor.Shape.Max()}, more than any model here has. Is it the right file?");
-        return new StateEntry(new Shape([.. tensor.Shape.Select(size => (int)size)]), () => file.Read(tensor.Name))
+        int[] sizes = new int[tensor.Shape.Count];
+        for (int i = 0; i < sizes.Length; i++)
+        {
+            long size = tensor.Shape[i];
+            if (size > int.MaxValue) throw new FileFormatException(file.Path, $"tensor '{tensor.Name}' has an axis of {size}, more than any model here has. Is it the right file?");
+            sizes[i] = (int)size;
+        }
+        return new StateEntry(new Shape(sizes), () => file.Read(tensor.Name))
         {
             CopyTo = parameter => file.ReadInto(tensor.Name, parameter),
             CopyChecked = parameter => file.ReadFiniteInto(tensor.Name, parameter),
@@ -118,12 +123,19 @@ public static class StateDict
         }
     }
 
-    private static (StateMismatch Mismatch, (Parameter Parameter, StateEntry Entry)[] Pairs) Fitting(Module module, IReadOnlyDictionary<string, StateEntry> state, bool strict, string source)
+    private sealed record Pair(Parameter Parameter, StateEntry Entry);
+
+    private static (StateMismatch Mismatch, List<Pair> Pairs) Fitting(Module module, IReadOnlyDictionary<string, StateEntry> state, bool strict, string source)
     {
         var mismatch = Compare(module, state);
         if (mismatch.Mismatched.Count > 0 || (strict && !mismatch.IsEmpty))
             throw new StateDictException(Sentence(source, mismatch, module.NamedParameters().Count()), mismatch);
-        return (mismatch, [.. module.NamedParameters().Where(p => state.ContainsKey(p.Name)).Select(p => (p.Parameter, state[p.Name]))]);
+        List<Pair> pairs = [];
+        foreach (var (name, parameter) in module.NamedParameters())
+        {
+            if (state.TryGetValue(name, out var entry)) pairs.Add(new Pair(parameter, entry));
+        }
+        return (mismatch, pairs);
     }
 
     /// <summary>Long lists are for what almost fits. Where hardly a name is the same, that is what there is to say.</summary>
@@ -136,12 +148,15 @@ public static class StateDict
     /// <summary>How a state dict and a module disagree.</summary>
     internal static StateMismatch Compare(Module module, IReadOnlyDictionary<string, StateEntry> state)
     {
-        var parameters = module.NamedParameters().ToArray();
-        var names = parameters.Select(p => p.Name).ToHashSet();
-        return new StateMismatch(
-            [.. names.Where(n => !state.ContainsKey(n))],
-            [.. state.Keys.Where(k => !names.Contains(k))],
-            [.. parameters.Where(p => state.TryGetValue(p.Name, out var e) && e.Shape != p.Parameter.TorchShape)
-                .Select(p => $"{p.Name} ({state[p.Name].Shape} in the file, {p.Parameter.TorchShape} in the model)")]);
+        // Loops, not queries: over pairs of references these would be compiled at every start of a process.
+        HashSet<string> names = [];
+        List<string> missing = [], mismatched = [];
+        foreach (var (name, parameter) in module.NamedParameters())
+        {
+            names.Add(name);
+            if (!state.TryGetValue(name, out var entry)) missing.Add(name);
+            else if (entry.Shape != parameter.TorchShape) mismatched.Add($"{name} ({entry.Shape} in the file, {parameter.TorchShape} in the model)");
+        }
+        return new StateMismatch(missing, [.. state.Keys.Where(k => !names.Contains(k))], mismatched);
     }
 }

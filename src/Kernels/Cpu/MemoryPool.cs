@@ -20,7 +20,7 @@ internal sealed unsafe class MemoryPool : IDisposable
     private const int Header = 64;
 
     private readonly Lock _lock = new();
-    private readonly SortedList<long, Stack<nint>> _free = []; // by size; stacks may be empty
+    private readonly List<FreeBlocks> _free = []; // by size
     private long _rentedBytes, _peakBytes, _heldBytes;
     private int _rented;
     private bool _disposed;
@@ -65,8 +65,9 @@ internal sealed unsafe class MemoryPool : IDisposable
                 Free(block);
                 return;
             }
-            if (!_free.TryGetValue(size, out var stack)) _free[size] = stack = new Stack<nint>();
-            stack.Push((nint)block);
+            int at = FirstOf(size);
+            if (at == _free.Count || _free[at].Size != size) _free.Insert(at, new FreeBlocks(size));
+            _free[at].Push(block);
         }
     }
 
@@ -98,19 +99,24 @@ internal sealed unsafe class MemoryPool : IDisposable
     /// <summary>The smallest free block that is large enough and not more than twice as large; null if there is none.</summary>
     private byte* TakeFree(long size)
     {
-        var sizes = _free.Keys;
-        int low = 0, high = sizes.Count;
+        for (int i = FirstOf(size); i < _free.Count && _free[i].Size <= 2 * size; i++)
+        {
+            if (_free[i].Pop() is var block && block != null) return block;
+        }
+        return null;
+    }
+
+    /// <summary>The first class of at least this size.</summary>
+    private int FirstOf(long size)
+    {
+        int low = 0, high = _free.Count;
         while (low < high)
         {
             int middle = (low + high) / 2;
-            if (sizes[middle] < size) low = middle + 1;
+            if (_free[middle].Size < size) low = middle + 1;
             else high = middle;
         }
-        for (; low < sizes.Count && sizes[low] <= 2 * size; low++)
-        {
-            if (_free.Values[low].TryPop(out nint block)) return (byte*)block;
-        }
-        return null;
+        return low;
     }
 
     private byte* Allocate(long size)
@@ -149,9 +155,33 @@ internal sealed unsafe class MemoryPool : IDisposable
 
     private void TrimLocked()
     {
-        foreach (var stack in _free.Values)
+        foreach (var blocks in _free)
         {
-            while (stack.TryPop(out nint block)) Free((byte*)block);
+            for (byte* block; (block = blocks.Pop()) != null;) Free(block);
+        }
+    }
+
+    /// <summary>
+    /// The free blocks of one size, the last returned first; there may be none. Each holds the address of the next: a collection of addresses would be one more
+    /// instantiation to compile, at every start of every process.
+    /// </summary>
+    private sealed class FreeBlocks(long size)
+    {
+        private byte* _first;
+
+        public long Size { get; } = size;
+
+        public void Push(byte* block)
+        {
+            *(byte**)block = _first;
+            _first = block;
+        }
+
+        public byte* Pop()
+        {
+            byte* block = _first;
+            if (block != null) _first = *(byte**)block;
+            return block;
         }
     }
 }

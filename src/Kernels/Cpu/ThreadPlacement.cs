@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 
 namespace RefConv.Kernels;
@@ -42,7 +43,9 @@ internal static unsafe class ThreadPlacement
                 if (sched_getaffinity(0, MaskWords * sizeof(ulong), words) < 0) return null;
             }
             _ = gettid() + sched_getcpu();
-            return mask.Sum(w => (int)ulong.PopCount(w)) > 1 ? mask : null;
+            int processors = 0;
+            foreach (ulong word in mask) processors += BitOperations.PopCount(word);
+            return processors > 1 ? mask : null;
         }
         catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
         {

@@ -13,7 +13,7 @@ internal sealed class WorkerPool
 {
     private const int Closed = 1 << 30;
     private const int SpinsBeforeSleep = 400; // about 0.1 ms
-    private static readonly ConcurrentDictionary<int, Lazy<WorkerPool>> Pools = new(); // Lazy: two that ask at once must not start threads twice
+    private static readonly Dictionary<int, WorkerPool> Pools = [];
 
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep, _thread, _keptOff; // by worker; see ThreadPlacement
@@ -43,7 +43,14 @@ internal sealed class WorkerPool
     public int Threads { get; }
 
     /// <summary>The pool of so many threads; one a process, so that devices do not multiply threads.</summary>
-    public static WorkerPool Get(int threads) => Pools.GetOrAdd(threads, n => new(() => new WorkerPool(n))).Value;
+    public static WorkerPool Get(int threads)
+    {
+        lock (Pools)
+        {
+            if (!Pools.TryGetValue(threads, out var pool)) Pools[threads] = pool = new WorkerPool(threads);
+            return pool;
+        }
+    }
 
     /// <summary>
     /// Calls <paramref name="body"/>(item, worker) once for every item in [0, items). Worker is in [0, Threads) and unique among the

@@ -78,7 +78,7 @@ internal sealed class SafeTensorsHeader
     private SafeTensorsInfo ReadEntry(ref Utf8JsonReader reader, string name)
     {
         string? dtype = null;
-        List<long>? shape = null, offsets = null;
+        long[]? shape = null, offsets = null;
         while (Next(ref reader) == JsonTokenType.PropertyName)
         {
             string key = reader.GetString()!;
@@ -87,7 +87,7 @@ internal sealed class SafeTensorsHeader
             {
                 "dtype" => dtype is null && token == JsonTokenType.String && (dtype = reader.GetString()) is not null,
                 "shape" => shape is null && TryReadNumbers(ref reader, out shape),
-                "data_offsets" => offsets is null && TryReadNumbers(ref reader, out offsets) && offsets!.Count == 2,
+                "data_offsets" => offsets is null && TryReadNumbers(ref reader, out offsets) && offsets!.Length == 2,
                 _ => throw Damaged($"tensor '{name}' has an entry '{key}', which the format does not know"),
             };
             if (!good) throw Damaged($"'{key}' of tensor '{name}' is not what the format asks for, or stands there twice");
@@ -102,31 +102,47 @@ internal sealed class SafeTensorsHeader
     }
 
     /// <summary>An array of whole numbers ≥ 0.</summary>
-    private bool TryReadNumbers(ref Utf8JsonReader reader, out List<long>? numbers)
+    private bool TryReadNumbers(ref Utf8JsonReader reader, out long[]? numbers)
     {
         numbers = [];
+        int count = 0;
         if (reader.TokenType != JsonTokenType.StartArray) return false;
         while (Next(ref reader) == JsonTokenType.Number)
         {
             if (!reader.TryGetInt64(out long value) || value < 0) return false;
-            numbers.Add(value);
+            if (count == numbers.Length) numbers = Resized(numbers, Math.Max(4, 2 * count));
+            numbers[count++] = value;
         }
+        numbers = Resized(numbers, count);
         return reader.TokenType == JsonTokenType.EndArray;
+
+        static long[] Resized(long[] old, int length)
+        {
+            long[] resized = new long[length];
+            Array.Copy(old, resized, Math.Min(old.Length, length));
+            return resized;
+        }
     }
 
     private SafeTensorsInfo CheckSize(SafeTensorsInfo entry)
     {
         long bytes = SafeTensorsFormat.Size(entry.Type);
+        bool empty = false;
         try
         {
             // A zero anywhere makes the tensor empty, but the other sizes must not overflow either.
-            foreach (long size in entry.Shape) bytes = checked(bytes * Math.Max(size, 1));
+            for (int i = 0; i < entry.Shape.Count; i++)
+            {
+                long size = entry.Shape[i];
+                bytes = checked(bytes * Math.Max(size, 1));
+                empty |= size == 0;
+            }
         }
         catch (OverflowException)
         {
             throw Damaged($"the shape of {entry} has more elements than can be counted");
         }
-        if (entry.Shape.Contains(0)) bytes = 0;
+        if (empty) bytes = 0;
         if (entry.End < entry.Start || entry.End > _dataBytes)
         {
             throw Damaged($"{entry} should lie in bytes {entry.Start} to {entry.End}, but the file holds {_dataBytes} bytes of data");
