@@ -52,7 +52,8 @@ public sealed class BatchNorm2d : Module, INormalization
     /// <summary>Normalises, adds a residual and applies an activation in one pass.</summary>
     /// <param name="x">[…, channels]</param>
     /// <param name="activation">One that <see cref="BatchNormGeometry.Fuses"/>.</param>
-    /// <param name="residual">Added before the activation; or null.</param>
+    /// <param name="residual">Added before the activation, of x's shape; or null.</param>
+    /// <exception cref="ShapeException">Sizes do not fit, training on one value per channel, or an activation that is not fused.</exception>
     public Tensor Forward(Tensor x, ActivationKind activation, Tensor? residual = null)
     {
         if (Training && !x.IsSymbolic) CountBatch();

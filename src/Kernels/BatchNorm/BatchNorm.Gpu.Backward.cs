@@ -56,11 +56,12 @@ internal sealed partial class GpuKernels
     {
         // With y given dy is z by now.
         var (low, high) = Bounds(n.Y.IsEmpty ? g.Activation : ActivationKind.Identity);
+        int curve = CurveOf(g, n);
         var arguments = new LineArguments
         {
             X = V(n.X), Dy = V(n.Dy), Dx = V(dx), Mean = V(n.Mean), Factor = V(n.Factor), Gamma = V(n.Gamma), Beta = V(n.Beta), HasAffine = 1, Line = line,
             HasLine = hasLine ? 1 : 0, Epsilon = (float)g.Epsilon, FromVariance = n.FromVariance ? 1 : 0, Low = low, High = high,
-            Curve = CurveOf(g, n), HasBounds = float.IsNaN(low) && CurveOf(g, n) == 0 ? 0 : 1, Accumulate = accumulate ? 1 : 0,
+            Curve = curve, HasBounds = float.IsNaN(low) && curve == 0 ? 0 : 1, Accumulate = accumulate ? 1 : 0,
         };
         Line(g.Rows, g.C, AreAligned(n.X, n.Dy, dx, n.Mean, n.Factor, n.Gamma, n.Beta), arguments);
     }

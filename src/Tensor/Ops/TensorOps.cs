@@ -37,7 +37,7 @@ public static class TensorOps
     /// <param name="activation">One that <see cref="BatchNormGeometry.Fuses"/>.</param>
     /// <param name="residual">Added before the activation, of x's shape; or null.</param>
     /// <param name="name">Module, for messages.</param>
-    /// <exception cref="ShapeException">Sizes do not fit, or training on one value per channel.</exception>
+    /// <exception cref="ShapeException">Sizes do not fit, training on one value per channel, or an activation that is not fused.</exception>
     public static Tensor BatchNorm2d(this Tensor x, Tensor weight, Tensor bias, Tensor runningMean, Tensor runningVar, bool training,
         double momentum = 0.1, double eps = 1e-5, ActivationKind activation = ActivationKind.Identity, Tensor? residual = null, string? name = null) =>
         new BatchNorm2dOp(x, weight, bias, runningMean, runningVar, training, momentum, eps, activation, residual, name).Run();
