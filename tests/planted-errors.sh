@@ -34,6 +34,11 @@ schedule: cosine starts again after the end|src/Optim/Schedules.cs|s/double prog
 basis cache: a new basis is not noticed|src/Layers/Reparam/RefConv2d.cs|s/_unfoldedVersion != Basis.Version/_unfoldedVersion < 0/
 merge in training mode|src/Layers/Reparam/Reparameterization.cs|s/m.Module.Training)/m.Module.Training \&\& m.Name == "none")/
 moments: the last block counted as a full one|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/int rows = Math.Min(plan.RowsPerBlock, plan.Map.Points - (block \* plan.RowsPerBlock));/int rows = plan.RowsPerBlock;/
+strips: the left padding is not taken off|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/ - (g.PadLeft \* g.C);/;/
+strips: rows below the input are read|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/to = (uint)h < (uint)g.H ? right \* g.C : from;/to = h >= 0 ? right * g.C : from;/
+strips: rows of the result do not move together|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/channels != padded \&\& i < points/channels > padded \&\& i < points/
+strips: every block's moments in the same place|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/(((long)b \* panels.Count) + panel)/(((long)0 * panels.Count) + panel)/
+strips: the weight gradient of a part begins anew at every block|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/adds || b > firstBlock/adds/
 moments: every band of a depthwise result in the same place|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.Finish.cs|s/(row \/ t.BandRows)/0/
 moments: the third vector's sum goes on from the second's|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/(s2, q2) = (Simd.Add(s2, d)/(s2, q2) = (Simd.Add(s1, d)/
 moments: what is written past the caches is not written|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/ColumnMoments.Add<V, Streamed>(\(.*\), target + m, targetOffset)/ColumnMoments.Add<V>(\1)/

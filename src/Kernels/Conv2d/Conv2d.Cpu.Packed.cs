@@ -72,6 +72,11 @@ internal sealed unsafe partial class CpuKernels
             WinogradForward<V>(g, x, w.Weights, b, y, finish, accumulate: inPlace);
             return;
         }
+        if (StripsFit(g) && !finish.HasResidual && !inPlace)
+        {
+            StripForward<V>(g, x, w.Weights, b, y, finish.Activation, moments: null);
+            return;
+        }
         using var taps = TapScratch(g);
         finish.AddBias = inPlace && b != null;
         GatherPacked<V>(PixelMap.Forward(g, (Tap*)taps.Pointer), g.Groups, x, w.Weights, b, y, accumulate: inPlace, finish, moments: null);

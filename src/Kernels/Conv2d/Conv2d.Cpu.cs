@@ -70,6 +70,13 @@ internal sealed unsafe partial class CpuKernels
         }
         using var taps = TapScratch(g);
         var map = PixelMap.Forward(g, (Tap*)taps.Pointer);
+        if (StripsFit(g))
+        {
+            using var packed = _device.Scratch(PackedLength<V>(map, groups: 1));
+            PackPanels<V>(map, groups: 1, w, ForwardLayout(g), packed.Pointer);
+            StripForward<V>(g, x, packed.Pointer, b, y, ActivationKind.Identity, moments);
+            return;
+        }
         if (!GroupedFits<V>(g.GroupC, g.GroupK))
         {
             GatherProduct<V>(map, g.Groups, x, w, ForwardLayout(g), b, y, accumulate: false, moments);
@@ -108,6 +115,11 @@ internal sealed unsafe partial class CpuKernels
         if (_device.ConvolutionAccuracy == Conv2dAccuracy.Fast && WinogradWeightGradientFits(g))
         {
             WinogradWeightGradient<V>(g, x, dy, dw, accumulate);
+            return;
+        }
+        if (StripsFit(g))
+        {
+            StripWeightGradient<V>(g, x, dy, dw, accumulate);
             return;
         }
         using var taps = TapScratch(g);

@@ -43,6 +43,8 @@ internal sealed unsafe partial class CpuKernels
             return "Winograd F(4×4, 3×3), weights transformed on the way";
         if (fast && direction == Conv2dDirection.WeightGradient && WinogradWeightGradientFits(g))
             return $"Winograd F(3×3, 4×4), blocks of {WinogradBlock}×{WinogradBlock} channels, {WinogradGradientTiles} tiles at a time";
+        if (!toInput && StripsFit(g))
+            return $"{(direction == Conv2dDirection.Forward ? "gathered product" : "outer products")} over strips: padded copies of {g.R} input rows for an output row, sums of {g.R} runs of {g.S * g.C} values";
         using var taps = TapScratch(g);
         var tap = (Tap*)taps.Pointer;
         string inference = direction == Conv2dDirection.Forward && WinogradFits(g) ? " (in inference plans Winograd F(4×4, 3×3))" : "";
