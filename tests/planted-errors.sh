@@ -39,6 +39,8 @@ strips: rows below the input are read|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.
 strips: rows of the result do not move together|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/channels != padded \&\& i < points/channels > padded \&\& i < points/
 strips: every block's moments in the same place|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/(((long)b \* panels.Count) + panel)/(((long)0 * panels.Count) + panel)/
 strips: the weight gradient of a part begins anew at every block|src/Kernels/Conv2d/Conv2d.Cpu.FewChannels.cs|s/adds || b > firstBlock/adds/
+depthwise: the activation in registers is done again afterwards|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.cs|s/Finish.ChangesValues \&\& !FinishesInRegisters/Finish.ChangesValues/
+depthwise: the activation in registers comes before the residual|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.cs|s/=> !Accumulate \&\& !Finish.HasResidual/=> true/
 moments: every band of a depthwise result in the same place|src/Kernels/Conv2d/Conv2d.Cpu.Depthwise.Finish.cs|s/(row \/ t.BandRows)/0/
 moments: the third vector's sum goes on from the second's|src/Kernels/Gemm/Gemm.Cpu.Finish.cs|s/(s2, q2) = (Simd.Add(s2, d)/(s2, q2) = (Simd.Add(s1, d)/
 moments: what is written past the caches is not written|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/ColumnMoments.Add<V, Streamed>(\(.*\), target + m, targetOffset)/ColumnMoments.Add<V>(\1)/

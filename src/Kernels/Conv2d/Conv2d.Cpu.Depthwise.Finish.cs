@@ -3,11 +3,24 @@ using System.Runtime.Intrinsics;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// What follows a depthwise convolution in a network, done block by block: rows [row, end) of one image, one vector of channels, which have just been
+/// What follows a depthwise convolution in a network, for rows [row, end) of one image, one vector of channels: in registers before they are written, or when they have just been
 /// written and are still in the near caches.
 /// </summary>
 internal sealed unsafe partial class CpuKernels
 {
+    /// <summary>The convolution of a block, with the activation that is done in registers.</summary>
+    private static void ActivatedBlock<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    {
+        switch (t.FinishesInRegisters ? t.Finish.Activation : ActivationKind.Identity)
+        {
+            case ActivationKind.ReLU: PassBlock<V, Activated<Overwrite, ReLUFunction>>(t, image, row, end, j); break;
+            case ActivationKind.ReLU6: PassBlock<V, Activated<Overwrite, ReLU6Function>>(t, image, row, end, j); break;
+            case ActivationKind.Hardswish: PassBlock<V, Activated<Overwrite, HardswishFunction>>(t, image, row, end, j); break;
+            case ActivationKind.SiLU: PassBlock<V, Activated<Overwrite, SiLUFunction>>(t, image, row, end, j); break;
+            default: PassBlock<V, Overwrite>(t, image, row, end, j); break;
+        }
+    }
+
     private static void FinishBlock<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
     {
         switch (t.Finish.Activation)

@@ -8,7 +8,9 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>
     /// Target row y, channels j on. Outputs whose columns all lie inside the picture go four together, so that they share the loads of the taps.
     /// </summary>
-    private static void DepthwiseGather<V>(in DepthwisePass t, int image, int y, int j) where V : unmanaged
+    private static void DepthwiseGather<V, TTarget>(in DepthwisePass t, int image, int y, int j)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         // Tap rows inside the picture: 0 ≤ top + r·dilation < SourceH.
         int top = (y * t.StrideH) - t.PadTop;
@@ -18,9 +20,9 @@ internal sealed unsafe partial class CpuKernels
         int x1 = Math.Max(x0, EndInside(((t.S - 1) * t.DilationW) - t.PadLeft, t.StrideW, t.SourceW, t.TargetW));
         float* target = t.Target + (image * t.TargetImage) + (y * t.TargetRow) + j;
         int x = 0;
-        for (; x < x0; x++) GatherOne<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
-        for (; x + 4 <= x1; x += 4) GatherFour<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
-        for (; x < t.TargetW; x++) GatherOne<V>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
+        for (; x < x0; x++) GatherOne<V, TTarget>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
+        for (; x + 4 <= x1; x += 4) GatherFour<V, TTarget>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
+        for (; x < t.TargetW; x++) GatherOne<V, TTarget>(t, image, y, x, r0, r1, j, target + (x * t.TargetColumn));
     }
 
     /// <summary>The first i in [0, count] with start + i·step ≥ 0.</summary>
@@ -29,7 +31,9 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>One past the last i in [0, count) with start + i·step &lt; size.</summary>
     private static int EndInside(int start, int step, int size, int count) => start >= size ? 0 : Math.Min(count, ((size - 1 - start) / step) + 1);
 
-    private static void GatherOne<V>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target) where V : unmanaged
+    private static void GatherOne<V, TTarget>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         int n = Simd.Width<V>(), left = (x * t.StrideW) - t.PadLeft;
         int s0 = FirstInside(left, t.DilationW, t.S), s1 = EndInside(left, t.DilationW, t.SourceW, t.S);
@@ -43,7 +47,7 @@ internal sealed unsafe partial class CpuKernels
                 sum = Simd.Fma(Simd.Load<V>(w + (((nint)(r * t.S) + s) * n)), Simd.Load<V>(p + ((nint)(s * t.DilationW) * t.C)), sum);
             }
         }
-        Emit(target, sum, t.Accumulate);
+        TTarget.Put(target, sum);
     }
 
     /// <summary>Asks for the next block of channels of so many columns.</summary>
@@ -54,7 +58,9 @@ internal sealed unsafe partial class CpuKernels
         for (int i = 0; i < columns; i++, p += c) Simd.Prefetch(p);
     }
 
-    private static void GatherFour<V>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target) where V : unmanaged
+    private static void GatherFour<V, TTarget>(in DepthwisePass t, int image, int y, int x, int r0, int r1, int j, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         int n = Simd.Width<V>(), columns = t.S;
         nint next = (nint)t.StrideW * t.C, tap = (nint)t.DilationW * t.C, left = ((nint)(x * t.StrideW) - t.PadLeft) * t.C;
@@ -75,9 +81,9 @@ internal sealed unsafe partial class CpuKernels
             }
         }
         nint column = t.TargetColumn;
-        Emit(target, sum0, t.Accumulate);
-        Emit(target + column, sum1, t.Accumulate);
-        Emit(target + (2 * column), sum2, t.Accumulate);
-        Emit(target + (3 * column), sum3, t.Accumulate);
+        TTarget.Put(target, sum0);
+        TTarget.Put(target + column, sum1);
+        TTarget.Put(target + (2 * column), sum2);
+        TTarget.Put(target + (3 * column), sum3);
     }
 }

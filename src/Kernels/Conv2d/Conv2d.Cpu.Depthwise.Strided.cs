@@ -17,7 +17,9 @@ internal sealed unsafe partial class CpuKernels
     private static bool CanSweepStrided(in DepthwisePass t) => t is { StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1, S: 5 or 7 };
 
     /// <summary>Target rows [row, end) of one block of channels, one or two at a time.</summary>
-    private static void StridedBlock<V, TRows>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    private static void StridedBlock<V, TTarget, TRows>(in DepthwisePass t, int image, int row, int end, int j)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         int step = typeof(TRows) == typeof(TwoRows) ? 2 : 1;
         float* w = t.Weights + ((nint)j * t.Taps);
@@ -27,8 +29,8 @@ internal sealed unsafe partial class CpuKernels
         for (; row < end; row += step, target += step * t.TargetRow)
         {
             for (int r = 0; r < t.R + 2; r++) rows[r] = t.Row(image, row, r, j);
-            if (t.S == 5) SweepStrided5<V, TRows>(t, rows, w, bias, target);
-            else SweepStrided7<V, TRows>(t, rows, w, bias, target);
+            if (t.S == 5) SweepStrided5<V, TTarget, TRows>(t, rows, w, bias, target);
+            else SweepStrided7<V, TTarget, TRows>(t, rows, w, bias, target);
         }
     }
 
@@ -41,9 +43,11 @@ internal sealed unsafe partial class CpuKernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void SweepStrided5<V, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target) where V : unmanaged
+    private static void SweepStrided5<V, TTarget, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
+        bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>(), height = t.R, width = t.SourceW, steps = t.TargetW + 2, column = -t.PadLeft;
         nint c = t.C, at = column * c;
         float* e0 = target, e1 = target + t.TargetRow;
@@ -85,8 +89,8 @@ internal sealed unsafe partial class CpuKernels
             }
             if (k >= 2)
             {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
+                TTarget.Put(e0, a0);
+                if (two) TTarget.Put(e1, a1);
                 e0 += t.TargetColumn;
                 e1 += t.TargetColumn;
             }
@@ -96,9 +100,11 @@ internal sealed unsafe partial class CpuKernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void SweepStrided7<V, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target) where V : unmanaged
+    private static void SweepStrided7<V, TTarget, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
+        bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>(), height = t.R, width = t.SourceW, steps = t.TargetW + 3, column = -t.PadLeft;
         nint c = t.C, at = column * c;
         float* e0 = target, e1 = target + t.TargetRow;
@@ -146,8 +152,8 @@ internal sealed unsafe partial class CpuKernels
             }
             if (k >= 3)
             {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
+                TTarget.Put(e0, a0);
+                if (two) TTarget.Put(e1, a1);
                 e0 += t.TargetColumn;
                 e1 += t.TargetColumn;
             }

@@ -16,7 +16,9 @@ internal sealed unsafe partial class CpuKernels
 {
     /// <summary>Forward: target rows [row, end) of one block of channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Gather3<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    private static void Gather3<V, TTarget>(in DepthwisePass t, int image, int row, int end, int j)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         int n = Simd.Width<V>(), width = t.SourceW, dilation = t.DilationW, inner = Math.Max(0, width - (2 * dilation));
         float* w = t.Weights + ((nint)j * 9);
@@ -59,7 +61,7 @@ internal sealed unsafe partial class CpuKernels
                     if ((uint)(column + (2 * dilation)) < (uint)width)
                         even = Column3(w02, w12, w22, p0 + twice, p1 + twice, p2 + twice, even);
                 }
-                Emit(target, Simd.Add(even, odd), t.Accumulate);
+                TTarget.Put(target, Simd.Add(even, odd));
             }
         }
     }

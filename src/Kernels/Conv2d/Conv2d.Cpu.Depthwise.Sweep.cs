@@ -27,14 +27,16 @@ internal sealed unsafe partial class CpuKernels
         Simd.Store(target, accumulate ? Simd.Add(Simd.Load<V>(target), value) : value);
 
     /// <summary>Target rows [row, end) of one block of channels, one or two at a time.</summary>
-    private static void SweepBlock<V, TRows>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    private static void SweepBlock<V, TTarget, TRows>(in DepthwisePass t, int image, int row, int end, int j)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         float* w = t.Weights + ((nint)j * t.Taps);
         V bias = t.Bias == null ? Simd.Broadcast<V>(0) : Simd.Load<V>(t.Bias + j);
         float* target = t.Target + (image * t.TargetImage) + (row * t.TargetRow) + j;
         if (t.S == 3)
         {
-            Sweep3<V, TRows>(t, image, row, end, j, w, bias, target);
+            Sweep3<V, TTarget, TRows>(t, image, row, end, j, w, bias, target);
             return;
         }
         int step = typeof(TRows) == typeof(TwoRows) ? 2 : 1;
@@ -42,16 +44,18 @@ internal sealed unsafe partial class CpuKernels
         for (; row < end; row += step, target += step * t.TargetRow)
         {
             for (int r = 0; r <= t.R; r++) rows[r] = t.Row(image, row, r, j);
-            if (t.S == 5) Sweep5<V, TRows>(t, rows, w, bias, target);
-            else Sweep7<V, TRows>(t, rows, w, bias, target);
+            if (t.S == 5) Sweep5<V, TTarget, TRows>(t, rows, w, bias, target);
+            else Sweep7<V, TTarget, TRows>(t, rows, w, bias, target);
         }
     }
 
     /// <summary>3×3, all nine taps in registers from the first row to the last: on small maps a row is soon done.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Sweep3<V, TRows>(in DepthwisePass t, int image, int row, int end, int j, float* w, V bias, float* target) where V : unmanaged
+    private static void Sweep3<V, TTarget, TRows>(in DepthwisePass t, int image, int row, int end, int j, float* w, V bias, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
+        bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>(), height = t.SourceH, top = row - t.PadTop;
         V w00 = Simd.Load<V>(w), w01 = Simd.Load<V>(w + n), w02 = Simd.Load<V>(w + (2 * n));
         V w10 = Simd.Load<V>(w + (3 * n)), w11 = Simd.Load<V>(w + (4 * n)), w12 = Simd.Load<V>(w + (5 * n));
@@ -90,8 +94,8 @@ internal sealed unsafe partial class CpuKernels
                 p3 += c;
                 if (v >= 2)
                 {
-                    Emit(e0, a0, accumulate);
-                    if (two) Emit(e1, a1, accumulate);
+                    TTarget.Put(e0, a0);
+                    if (two) TTarget.Put(e1, a1);
                     e0 += step;
                     e1 += step;
                 }
@@ -102,8 +106,8 @@ internal sealed unsafe partial class CpuKernels
             {
                 if (v >= 2)
                 {
-                    Emit(e0, a0, accumulate);
-                    if (two) Emit(e1, a1, accumulate);
+                    TTarget.Put(e0, a0);
+                    if (two) TTarget.Put(e1, a1);
                     e0 += step;
                     e1 += step;
                 }
@@ -114,9 +118,11 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>5 wide, any height: taps come from the packed block, each load serving both rows.</summary>
-    private static void Sweep5<V, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target) where V : unmanaged
+    private static void Sweep5<V, TTarget, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
+        bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>(), height = t.R;
         nint step = t.TargetColumn, ahead = (nint)t.SourceW * t.C;
         int v = Math.Max(0, t.PadLeft), last = t.TargetW + 4, inside = t.PadLeft + t.SourceW;
@@ -155,8 +161,8 @@ internal sealed unsafe partial class CpuKernels
             }
             if (v >= 4)
             {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
+                TTarget.Put(e0, a0);
+                if (two) TTarget.Put(e1, a1);
                 e0 += step;
                 e1 += step;
             }
@@ -166,9 +172,11 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>7 wide, any height.</summary>
-    private static void Sweep7<V, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target) where V : unmanaged
+    private static void Sweep7<V, TTarget, TRows>(in DepthwisePass t, float** rows, float* w, V bias, float* target)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        bool two = typeof(TRows) == typeof(TwoRows), accumulate = t.Accumulate;
+        bool two = typeof(TRows) == typeof(TwoRows);
         int n = Simd.Width<V>(), height = t.R;
         nint step = t.TargetColumn, ahead = (nint)t.SourceW * t.C;
         int v = Math.Max(0, t.PadLeft), last = t.TargetW + 6, inside = t.PadLeft + t.SourceW;
@@ -213,8 +221,8 @@ internal sealed unsafe partial class CpuKernels
             }
             if (v >= 6)
             {
-                Emit(e0, a0, accumulate);
-                if (two) Emit(e1, a1, accumulate);
+                TTarget.Put(e0, a0);
+                if (two) TTarget.Put(e1, a1);
                 e0 += step;
                 e1 += step;
             }

@@ -54,8 +54,15 @@ internal sealed unsafe partial class CpuKernels
 
         public readonly int Taps => R * S;
 
-        /// <summary>What follows the convolution, done to a block while it is in the caches.</summary>
+        /// <summary>What follows the convolution.</summary>
         public TileFinish Finish;
+
+        /// <summary>
+        /// It is done to a result before it is written. Everything else is done to a block afterwards: where the number of channels is a power of two its vectors share a few
+        /// sets of the cache, and to go over them again takes as long as the convolution. SiLU's constants leave room in registers for the nine taps of a 3×3 kernel only.
+        /// </summary>
+        public readonly bool FinishesInRegisters => !Accumulate && !Finish.HasResidual
+            && (Finish.Activation is ActivationKind.ReLU or ActivationKind.ReLU6 or ActivationKind.Hardswish || (Finish.Activation == ActivationKind.SiLU && R == 3 && S == 3));
 
         /// <summary>[images][bands][<see cref="ColumnMoments.Rows"/>][C], or null; bands have BandRows rows.</summary>
         public float* Moments;
@@ -63,8 +70,9 @@ internal sealed unsafe partial class CpuKernels
 
         public readonly void Block<V>(int image, int row, int end, int j) where V : unmanaged
         {
-            PassBlock<V>(this, image, row, end, j);
-            if (Finish.ChangesValues) FinishBlock<V>(this, image, row, end, j);
+            if (Accumulate) PassBlock<V, AddTo>(this, image, row, end, j);
+            else ActivatedBlock<V>(this, image, row, end, j);
+            if (Finish.ChangesValues && !FinishesInRegisters) FinishBlock<V>(this, image, row, end, j);
             if (Moments != null) BlockMoments<V>(this, image, row, end, j);
         }
 
@@ -269,7 +277,9 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>One block of channels of a pass: by a sweep where the shape allows it.</summary>
-    private static void PassBlock<V>(in DepthwisePass t, int image, int row, int end, int j) where V : unmanaged
+    private static void PassBlock<V, TTarget>(in DepthwisePass t, int image, int row, int end, int j)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
         bool sweep = t.StrideH == 1 && t.StrideW == 1 && t.DilationH == 1 && t.DilationW == 1 && t.PadLeft < t.S
             && ((t.S == 3 && t.R == 3) || t.S == 5 || t.S == 7);
@@ -277,21 +287,23 @@ internal sealed unsafe partial class CpuKernels
         {
             // Two rows at a time, and the one that may be left.
             int even = row + ((end - row) & ~1);
-            if (row < even) SweepPairs<V, TwoRows>(t, image, row, even, j, sweep);
-            if (even < end) SweepPairs<V, OneRow>(t, image, even, end, j, sweep);
+            if (row < even) SweepPairs<V, TTarget, TwoRows>(t, image, row, even, j, sweep);
+            if (even < end) SweepPairs<V, TTarget, OneRow>(t, image, even, end, j, sweep);
             return;
         }
         if (t.R == 3 && t.S == 3)
         {
-            Gather3<V>(t, image, row, end, j);
+            Gather3<V, TTarget>(t, image, row, end, j);
             return;
         }
-        for (; row < end; row++) DepthwiseGather<V>(t, image, row, j);
+        for (; row < end; row++) DepthwiseGather<V, TTarget>(t, image, row, j);
     }
 
-    private static void SweepPairs<V, TRows>(in DepthwisePass t, int image, int row, int end, int j, bool unstrided) where V : unmanaged
+    private static void SweepPairs<V, TTarget, TRows>(in DepthwisePass t, int image, int row, int end, int j, bool unstrided)
+        where V : unmanaged
+        where TTarget : struct, ITarget
     {
-        if (unstrided) SweepBlock<V, TRows>(t, image, row, end, j);
-        else StridedBlock<V, TRows>(t, image, row, end, j);
+        if (unstrided) SweepBlock<V, TTarget, TRows>(t, image, row, end, j);
+        else StridedBlock<V, TTarget, TRows>(t, image, row, end, j);
     }
 }

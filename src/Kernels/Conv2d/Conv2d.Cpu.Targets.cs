@@ -29,3 +29,12 @@ internal readonly unsafe struct AddTo : ITarget
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Put<V>(float* p, V v) where V : unmanaged => Simd.Store(p, Simd.Add(Simd.Load<V>(p), v));
 }
+
+/// <summary>Puts F of the sums where TTarget says.</summary>
+internal readonly unsafe struct Activated<TTarget, F> : ITarget
+    where TTarget : struct, ITarget
+    where F : struct, IElementFunction
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Put<V>(float* p, V v) where V : unmanaged => TTarget.Put(p, default(F).Apply(v));
+}

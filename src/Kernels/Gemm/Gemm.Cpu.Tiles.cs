@@ -335,15 +335,6 @@ internal static unsafe partial class Tiles
         if (sizeof(TRows) > 5) { Simd.Store(row5, c50); if (sizeof(TVectors) > 1) Simd.Store(row5 + w, c51); if (sizeof(TVectors) > 2) Simd.Store(row5 + (2 * w), c52); if (sizeof(TVectors) > 3) Simd.Store(row5 + (3 * w), c53); }
     }
 
-    /// <summary>Puts F of the sums where TTarget says.</summary>
-    private readonly struct Activated<TTarget, F> : ITarget
-        where TTarget : struct, ITarget
-        where F : struct, IElementFunction
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Put<V>(float* p, V v) where V : unmanaged => TTarget.Put(p, default(F).Apply(v));
-    }
-
     /// <summary>What the row's second, third or fourth vector is multiplied by: the value of the first, or another group's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Other<V, TGroups>(V value, float* other)
