@@ -63,7 +63,7 @@ public sealed class TapeTests : DeviceTest
     }
 
     [Fact]
-    public void ReleaseGivesBackOnInferenceTapesOnly()
+    public void ReleaseGivesBackWhatNoBackwardPassReads()
     {
         using var x = Normal(Cpu, new(2, 3), 1, requiresGrad: true);
         using (var tape = Tape.Inference())
@@ -76,9 +76,20 @@ public sealed class TapeTests : DeviceTest
         }
         using (var tape = Tape.Train())
         {
-            var y = x.Activation(ActivationKind.ReLU);
-            tape.Release(y);
-            Assert.Equal(6, y.ToArray().Length);
+            var read = x.Activation(ActivationKind.ReLU);
+            var copied = read.Activation(ActivationKind.Sigmoid);
+            var retained = tape.Retain(copied.Add(x));
+            var sum = retained.Add(copied);
+            foreach (var t in new[] { read, copied, retained, x }) tape.Release(t);
+            Assert.Equal(6, read.ToArray().Length); // the sigmoid's slope follows from it
+            Assert.Equal(6, retained.ToArray().Length);
+            Assert.Contains("Tape.Retain", Assert.Throws<ObjectDisposedException>(() => copied.ToArray()).Message); // sums want no values
+            Assert.Contains("Tape.Retain", Assert.Throws<ObjectDisposedException>(() => copied.Add(x)).Message);
+            tape.Backward(sum.Sum());
+            double[] expected = [.. x.ToDoubleArray().Select(v => 1 + (v > 0 ? 2 * Slope(v) : 0))];
+            Assert.All(expected.Zip(x.GradientToDoubleArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-6));
+
+            static double Slope(double v) => 1 / (1 + Math.Exp(-v)) * (1 - (1 / (1 + Math.Exp(-v))));
         }
         using (var tape = Tape.Trace())
         {
@@ -87,6 +98,34 @@ public sealed class TapeTests : DeviceTest
             Assert.Equal(6, y.ToArray().Length);
             Assert.Equal("ReLU", Assert.Single(tape.Nodes).Kind);
         }
+    }
+
+    [Fact]
+    public void AReleasedResultWhoseMemoryAnotherTensorShowsStays()
+    {
+        using var x = Normal(Cpu, new(2, 3), 1, requiresGrad: true);
+        using var w = Normal(Cpu, new(6, 2), 2, requiresGrad: true);
+        using var tape = Tape.Train();
+        var a = x.Add(x);
+        var y = a.Reshape(new(1, 6)).Linear(w); // the gradient of w reads a's elements, under another shape
+        tape.Release(a);
+        tape.Backward(y.Sum());
+        Assert.Equal(2 * x.ToDoubleArray()[5], w.GradientToDoubleArray()[11], 1e-6);
+    }
+
+    [Fact]
+    public void AnInnerTapesBackwardPassCountsForTheOuterTape()
+    {
+        using var x = Normal(Cpu, new(2, 3), 1, requiresGrad: true);
+        using var outer = Tape.Train();
+        var a = x.Add(x);
+        using (var inner = Tape.Train())
+        {
+            var squares = a.Multiply(a);
+            outer.Release(a);
+            inner.Backward(squares.Sum());
+        }
+        Assert.Equal(2 * a.ToDoubleArray()[3], a.GradientToDoubleArray()[3], 1e-6);
     }
 
     [Fact]
