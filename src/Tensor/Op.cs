@@ -104,6 +104,9 @@ public abstract class Op
     /// <summary>The result can be computed again, with the same bits, as long as the node's inputs are there.</summary>
     internal virtual bool CanRecompute => false;
 
+    /// <summary>And that takes hardly more than writing it.</summary>
+    internal virtual bool RecomputesCheaply => CanRecompute;
+
     /// <summary>Computes a result that was given back again, into fresh memory of the tape.</summary>
     internal BufferView Recompute()
     {

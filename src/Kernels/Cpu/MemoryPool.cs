@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace RefConv.Kernels;
 
 /// <summary>
@@ -64,7 +62,7 @@ internal sealed unsafe class MemoryPool : IDisposable
         }
     }
 
-    /// <summary>Gives segments of which nothing is lent back to the system.</summary>
+    /// <summary>Gives segments of which nothing is lent back to the system. Of others nothing: their free blocks are no pieces that the system knows.</summary>
     public void Trim()
     {
         lock (_lock) TrimLocked();
@@ -90,29 +88,24 @@ internal sealed unsafe class MemoryPool : IDisposable
     internal static long RoundUp(long bytes) => (bytes + (2 * BlockHeap.Line) - 1) / BlockHeap.Line * BlockHeap.Line;
 
     /// <summary>
-    /// As large as can be had without paying: a heap in one piece joins all that is free, one in many pieces does not. Where pages are handed out when they are first touched, that is
+    /// As large as can be had without paying: a heap in one piece joins all that is free, one in many pieces does not. Where untouched memory costs nothing, that is
     /// a quarter of what the machine has; elsewhere, an eighth of what is held.
     /// </summary>
     private NativeSegment NewSegment(BlockHeap heap, long size)
     {
-        long frugal = Math.Max(size, heap == _small ? SmallSegmentBytes : Math.Max(HeldBytes / 8, LargeSegmentBytes));
-        if (heap == _large && s_pagesOnTouch && TryAllocate(heap, Math.Max(frugal, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4)) is { } reserved) return reserved;
-        if (TryAllocate(heap, frugal) is { } segment) return segment;
+        bool large = heap == _large;
+        long frugal = Math.Max(size, large ? Math.Max(HeldBytes / 8, LargeSegmentBytes) : SmallSegmentBytes);
+        if (large && SystemMemory.IsLazy && Segment(Math.Max(frugal, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4)) is { } reserved) return reserved;
+        if (Segment(frugal) is { } segment) return segment;
         TrimLocked();
-        return TryAllocate(heap, size) ?? throw new OutOfMemoryException(
+        return Segment(size) ?? throw new OutOfMemoryException(
             $"No memory for a buffer of {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use, {HeldBytes / 1e6:F1} MB held). Use a smaller batch, a narrower model or a smaller image.");
-    }
 
-    private static NativeSegment? TryAllocate(BlockHeap heap, long bytes)
-    {
-        try
+        NativeSegment? Segment(long bytes)
         {
             bytes = bytes / BlockHeap.Line * BlockHeap.Line;
-            return new NativeSegment(heap, bytes, (byte*)NativeMemory.AlignedAlloc((nuint)bytes, BlockHeap.Line));
-        }
-        catch (OutOfMemoryException)
-        {
-            return null;
+            byte* start = large ? SystemMemory.TryAllocateLarge(bytes) : SystemMemory.TryAllocate(bytes);
+            return start == null ? null : new NativeSegment(heap, bytes, start);
         }
     }
 
@@ -120,11 +113,9 @@ internal sealed unsafe class MemoryPool : IDisposable
     {
         foreach (var heap in (ReadOnlySpan<BlockHeap>)[_small, _large])
         {
-            while (heap.TakeFreeSegment() is NativeSegment segment) NativeMemory.AlignedFree(segment.Start);
+            while (heap.TakeFreeSegment() is NativeSegment segment) SystemMemory.Free(segment.Start);
         }
     }
-
-    private static readonly bool s_pagesOnTouch = Environment.Is64BitProcess && !OperatingSystem.IsWindows();
 
     private sealed class NativeSegment(BlockHeap heap, long bytes, byte* start) : MemorySegment(heap, bytes)
     {

@@ -41,7 +41,11 @@ public sealed class TapeTests : DeviceTest
         using var model = Zoo.Create(new ModelSpec(architecture) { Classes = 10, Width = 0.25, SmallImages = true, ImageSize = 32 }, new Initializer(device, 4));
         using var x = Normal(device, model.InputShape(16), 3);
         using var labels = Tensor.Full(device, new(16), 1);
-        using (var tape = Tape.Train(step: 1, seed: 2, saveMemory)) tape.Backward(model.Forward(x).CrossEntropy(labels));
+        using (var tape = Tape.Train(step: 1, seed: 2, saveMemory))
+        {
+            tape.KeepsReleased = !saveMemory; // small maps are dropped in any case
+            tape.Backward(model.Forward(x).CrossEntropy(labels));
+        }
         peak = device.Memory.PeakRentedBytes;
         // The running statistics too: they must move once.
         return [.. model.NamedParameters().Select(p => p.Parameter.HasGradient ? p.Parameter.GradientToDoubleArray().Select(v => (float)v).ToArray() : p.Parameter.ToArray())];
@@ -97,6 +101,38 @@ public sealed class TapeTests : DeviceTest
             tape.Release(y);
             Assert.Equal(6, y.ToArray().Length);
             Assert.Equal("ReLU", Assert.Single(tape.Nodes).Kind);
+        }
+    }
+
+    [Fact]
+    public void ASmallNormIsComputedAgainWhereThatIsCheapAndALargeOneIsNot()
+    {
+        using var gamma = Tensor.Full(Cpu, new(8), 1, requiresGrad: true);
+        using var beta = Tensor.Full(Cpu, new(8), 0, requiresGrad: true);
+        using var mean = Tensor.Full(Cpu, new(8), 0);
+        using var variance = Tensor.Full(Cpu, new(8), 1);
+        using var w = Normal(Cpu, new(1, 1, 8, 8), 2, requiresGrad: true);
+        Assert.True(IsDropped(64, ActivationKind.ReLU, saveMemory: false));
+        Assert.False(IsDropped(64, ActivationKind.SiLU, saveMemory: false));
+        Assert.True(IsDropped(64, ActivationKind.SiLU, saveMemory: true));
+        Assert.False(IsDropped(363, ActivationKind.ReLU, saveMemory: false)); // 363² · 8 elements are 4.2 MB
+        Assert.True(IsDropped(363, ActivationKind.ReLU, saveMemory: true));
+
+        bool IsDropped(int size, ActivationKind activation, bool saveMemory)
+        {
+            using var x = Tensor.Full(Cpu, new(1, size, size, 8), 1);
+            using var tape = Tape.Train(saveMemory: saveMemory);
+            var y = x.Conv2d(w, null, new Conv2dOptions(), moments: true).BatchNorm2d(gamma, beta, mean, variance, training: true, activation: activation);
+            var z = y.Conv2d(w);
+            tape.Release(y);
+            bool dropped = y.IsDropped;
+            Assert.Equal(8L * size * size, y.ToArray().Length); // there again
+            Assert.False(y.IsDropped);
+            tape.Release(y);
+            Assert.Equal(dropped, y.IsDropped); // and dropped again
+            tape.Backward(z.Sum());
+            w.ZeroGrad();
+            return dropped;
         }
     }
 
