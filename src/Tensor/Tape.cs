@@ -63,8 +63,8 @@ public sealed class Tape : IDisposable
     public ulong? Seed { get; }
 
     /// <summary>
-    /// Results of batch norms are given back as soon as the forward pass has read them, and computed again, bit for bit, when the backward pass wants them.
-    /// A step needs little more than half the memory and takes 5 to 10 % longer.
+    /// All results of batch norms are given back as soon as the forward pass has read them, and computed again, bit for bit, when the backward pass wants them; otherwise only
+    /// small ones are. A step needs a half to three quarters of the memory and takes 5 to 10 % longer.
     /// </summary>
     public bool SavesMemory { get; }
 
