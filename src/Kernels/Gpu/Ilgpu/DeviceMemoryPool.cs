@@ -33,7 +33,7 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator, Action synchroni
     /// <param name="counted">It shows in <see cref="Statistics"/> as lent; false for what the device keeps for itself.</param>
     public MemoryBuffer1D<float, Stride1D.Dense> Rent(long floats, bool counted = true)
     {
-        long size = SizeClass(checked(floats * sizeof(float)));
+        long size = SizeClasses.Of(checked(floats * sizeof(float)));
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
@@ -78,14 +78,6 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator, Action synchroni
             TrimLocked();
             _disposed = true;
         }
-    }
-
-    /// <summary>Rounds up to a multiple of an eighth of the power of two below; at least one cache line more than asked for.</summary>
-    private static long SizeClass(long bytes)
-    {
-        long wanted = Math.Max(bytes + 64, 256);
-        long step = 1L << (int)(63 - long.LeadingZeroCount(wanted) - 3); // an eighth of the highest power of two in it
-        return (wanted + step - 1) / step * step;
     }
 
     private MemoryBuffer1D<float, Stride1D.Dense>? TakeFree(long size)
