@@ -41,7 +41,7 @@ internal sealed class RecipeOptions
         Add(Pixels("--crop-padding", _defaults.CropPadding, "Pixels around an image before a random crop."), r => r.CropPadding, (r, v) => r with { CropPadding = v });
         Add(new Option<bool>("--no-flip") { Description = "Do not mirror images (digits, shoes)." }, r => !r.HorizontalFlip, (r, v) => r with { HorizontalFlip = !v });
         Add(Options.Integer("--patience", 0, "Stop when so many epochs in a row were no better than the best; 0: never."), r => r.Patience, (r, v) => r with { Patience = v });
-        Add(new Option<bool>("--save-memory") { Description = "Keep less for the backward pass: little more than half the memory, 5 to 10 % more time, the same result." }, r => r.SaveMemory, (r, v) => r with { SaveMemory = v });
+        Add(new Option<bool>("--save-memory") { Description = "Keep less for the backward pass: a half to three quarters of the memory, 5 to 10 % more time, the same result." }, r => r.SaveMemory, (r, v) => r with { SaveMemory = v });
         Add(_seed, r => r.Seed, (r, v) => r with { Seed = v });
         foreach (var setting in _settings) command.Add(setting.Option);
     }

@@ -26,7 +26,7 @@ public abstract class DeviceBuffer(Device device, long length) : IDisposable
 
     /// <summary>What to throw when a buffer is used after its memory was given back.</summary>
     internal static ObjectDisposedException Disposed() => new(null,
-        "This tensor's memory was given back: its tape is closed (Tape.Keep keeps a result beyond it), or the tensor itself was disposed.");
+        "This tensor's memory was given back: its tape is closed (Tape.Keep keeps a result beyond it), or it was released to the tape, whose backward pass does not read it (Tape.Retain keeps it until the tape closes), or the tensor itself was disposed.");
 
     /// <summary>Gives the memory back. Runs once, also from the finaliser.</summary>
     protected abstract void Dispose(bool disposing);

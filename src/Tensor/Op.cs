@@ -61,6 +61,13 @@ public abstract class Op
     /// <param name="dy">Gradient of the output.</param>
     protected internal abstract void Backward(IKernels kernels, BufferView dy);
 
+    /// <summary>
+    /// <see cref="Backward"/> reads the elements of this input, or of <see cref="Output"/> (its shape and its gradient do not count). Where nobody's does, the memory goes
+    /// back as soon as the forward pass is done with it (<see cref="RefConv.Tape.Release"/>). Unless overridden everything is read, which is never wrong.
+    /// </summary>
+    /// <param name="tensor">One of <see cref="Inputs"/>, or <see cref="Output"/>.</param>
+    protected internal virtual bool BackwardReads(Tensor tensor) => true;
+
     /// <summary>A gradient of this input is wanted.</summary>
     protected static bool Needs(Tensor? input) => input is { RequiresGrad: true };
 
@@ -97,11 +104,15 @@ public abstract class Op
     /// <summary>The result can be computed again, with the same bits, as long as the node's inputs are there.</summary>
     internal virtual bool CanRecompute => false;
 
+    /// <summary>And that takes hardly more than writing it.</summary>
+    internal virtual bool RecomputesCheaply => CanRecompute;
+
     /// <summary>Computes a result that was given back again, into fresh memory of the tape.</summary>
     internal BufferView Recompute()
     {
         var buffer = Inputs[0].Device.Rent(Output.Shape.Count);
         Tape.Own(buffer);
+        Tape.MarkRead(buffer); // otherwise it would not have been computed again
         Recompute(Inputs[0].Device.Kernels, buffer.View);
         return buffer.View;
     }
@@ -148,6 +159,7 @@ public abstract class Op
         bool requiresGrad = Tape.Differentiates && Inputs.Any(i => i.RequiresGrad);
         try
         {
+            if (IsView) Inputs[0].HasView = true;
             Output = new Tensor(shape, IsView ? Inputs[0].Data : OutputMemory(shape), requiresGrad) { Producer = this };
             Forward(Inputs[0].Device.Kernels);
         }

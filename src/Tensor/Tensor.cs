@@ -46,6 +46,9 @@ public class Tensor : IDisposable
     /// <summary>Its memory was given back; whoever reads it has it computed again.</summary>
     internal bool IsDropped { get; set; }
 
+    /// <summary>Another tensor shows its memory, and would not notice that it was computed again elsewhere.</summary>
+    internal bool HasView { get; set; }
+
     /// <summary>It has no values: it stands for what an <see cref="InferencePlan"/> will be given, or depends on it.</summary>
     internal bool IsSymbolic { get; init; }
 
@@ -156,7 +159,7 @@ public class Tensor : IDisposable
     /// <summary>The gradient as doubles, in the order of the elements.</summary>
     public double[] GradientToDoubleArray()
     {
-        double[] values = new double[Data.Length];
+        double[] values = new double[Shape.Count];
         Device.Read(GradientData, values);
         return values;
     }
@@ -197,7 +200,7 @@ public class Tensor : IDisposable
     {
         WriteDeferred();
         accumulate = HasGradient;
-        _gradient ??= Device.Rent(Data.Length);
+        _gradient ??= Device.Rent(Shape.Count); // not Data's: what was given back or dropped stays so
         HasGradient = true;
         return _gradient.View;
     }
@@ -223,7 +226,7 @@ public class Tensor : IDisposable
     private void WriteDeferred()
     {
         if (_deferred is not { } deferred) return;
-        _gradient ??= Device.Rent(Data.Length);
+        _gradient ??= Device.Rent(Shape.Count);
         deferred.WriteTo(_gradient.View);
         deferred.Dispose();
         _deferred = null;

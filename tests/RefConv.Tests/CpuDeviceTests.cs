@@ -9,45 +9,43 @@ public sealed unsafe class CpuDeviceTests
     public void MemoryIsKeptAndLentAgain()
     {
         using var pool = new MemoryPool();
-        byte* first = pool.Rent(1_000_000);
+        var first = pool.Rent(1_000_000);
+        byte* place = MemoryPool.Pointer(first);
         pool.Return(first);
         long held = pool.Statistics.HeldBytes;
-        byte* second = pool.Rent(999_000); // the same size class
-        Assert.True(first == second);
+        Assert.InRange(held, 1_000_000, 1_000_200);
+        var second = pool.Rent(600_000);
+        Assert.True(place == MemoryPool.Pointer(second));
+        var third = pool.Rent(300_000); // what was left of it
         Assert.Equal(held, pool.Statistics.HeldBytes);
-        byte* third = pool.Rent(1_000_000);
-        Assert.True(third != second);
         pool.Return(second);
         pool.Return(third);
-        // Something smaller takes a larger block rather than memory of its own, but not one that is much too large.
-        byte* fourth = pool.Rent(600_000);
-        Assert.True(fourth == second || fourth == third);
-        byte* fifth = pool.Rent(400_000);
-        Assert.True(fifth != second && fifth != third);
-        pool.Return(fourth);
-        pool.Return(fifth);
+        Assert.True(place == MemoryPool.Pointer(first = pool.Rent(1_000_000))); // one block again
+        pool.Return(first);
+        Assert.Equal(held, pool.Statistics.HeldBytes);
         Assert.Equal(0, pool.Statistics.RentedBytes);
         pool.Trim();
         Assert.Equal(0, pool.Statistics.HeldBytes);
     }
 
     [Fact]
-    public void BlocksAreAlignedAndSizeClassesWasteLittle()
+    public void BlocksAreAlignedAndHaveALineToReadBeyondTheirEnd()
     {
         using var pool = new MemoryPool();
         var random = new RandomStream(1, 1);
         for (int i = 0; i < 10_000; i++)
         {
-            long bytes = (long)Math.Pow(2, random.NextUniform(0, 45));
-            long size = MemoryPool.SizeClass(bytes);
-            Assert.InRange(size, bytes + 64, Math.Max(256, (bytes + 64) * 1.125));
-            Assert.Equal(size, MemoryPool.SizeClass(size - 64)); // a class holds itself
+            long bytes = (long)Math.Pow(2, random.NextUniform(0, 45)), size = MemoryPool.RoundUp(bytes);
+            Assert.InRange(size, bytes + BlockHeap.Line, bytes + (2 * BlockHeap.Line) - 1);
+            Assert.Equal(0, size % BlockHeap.Line);
         }
         foreach (long bytes in new long[] { 0, 1, 100, 4096, 100_003 })
         {
-            byte* p = pool.Rent(bytes);
-            Assert.Equal(0, (long)p % 64);
-            pool.Return(p);
+            MemoryBlock a = pool.Rent(bytes), b = pool.Rent(bytes);
+            Assert.Equal(0, (long)MemoryPool.Pointer(a) % 64);
+            Assert.True(Math.Abs(MemoryPool.Pointer(a) - MemoryPool.Pointer(b)) >= bytes);
+            pool.Return(a);
+            pool.Return(b);
         }
     }
 

@@ -105,7 +105,7 @@ public sealed unsafe partial class CpuDevice : Device
 
     private sealed class CpuBuffer(CpuDevice device, MemoryPool pool, long length) : DeviceBuffer(device, length)
     {
-        private byte* _block = pool.Rent(length * sizeof(float));
+        private MemoryBlock? _block = pool.Rent(length * sizeof(float));
 
         ~CpuBuffer() => Dispose(false);
 
@@ -116,13 +116,13 @@ public sealed unsafe partial class CpuDevice : Device
             get
             {
                 if (_block == null) throw DeviceBuffer.Disposed();
-                return (float*)_block;
+                return (float*)MemoryPool.Pointer(_block);
             }
         }
 
         protected override void Dispose(bool disposing)
         {
-            byte* block = _block;
+            var block = _block;
             _block = null;
             if (block != null) pool.Return(block);
         }
@@ -142,16 +142,18 @@ public sealed unsafe partial class CpuDevice : Device
 internal readonly unsafe struct CpuScratch : IDisposable
 {
     private readonly MemoryPool? _pool;
+    private readonly MemoryBlock _block;
 
     public CpuScratch(MemoryPool pool, long floats)
     {
         _pool = pool;
-        Pointer = (float*)pool.Rent(floats * sizeof(float));
+        _block = pool.Rent(floats * sizeof(float));
+        Pointer = (float*)MemoryPool.Pointer(_block);
     }
 
     public float* Pointer { get; }
 
-    public void Dispose() => _pool?.Return((byte*)Pointer); // the default value holds nothing
+    public void Dispose() => _pool?.Return(_block); // the default value holds nothing
 }
 
 /// <summary>The kernels of <see cref="CpuDevice"/>, each in its operation's folder (<c>*.Cpu.cs</c>).</summary>

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace RefConv.Kernels;
 
 /// <summary>
@@ -7,21 +5,19 @@ namespace RefConv.Kernels;
 /// and the page faults of taking them again cost more than many of the kernels that run on them.
 /// </summary>
 /// <remarks>
-/// Blocks come in size classes, an eighth of a power of two apart. A request takes a free block of its class or else the smallest that is at most twice as
-/// large: a training step asks for many different sizes, not all at the same time, and with a block of its own for each it would hold twice the memory.
-/// Thread-safe.
+/// Large and small requests have a <see cref="BlockHeap"/> each: a training step asks for thousands of means and biases, some of which stay, and each would keep two large free
+/// blocks from becoming one. Thread-safe.
 /// </remarks>
 internal sealed unsafe class MemoryPool : IDisposable
 {
     /// <summary>The longest request that is looked at; its arithmetic does not overflow.</summary>
     internal const long MostBytes = 1L << 56;
 
-    /// <summary>A block is preceded by a cache line whose first word is its size.</summary>
-    private const int Header = 64;
+    private const long SmallBytes = 64 << 10, SmallSegmentBytes = 4 << 20, LargeSegmentBytes = 64 << 20;
 
     private readonly Lock _lock = new();
-    private readonly List<FreeBlocks> _free = []; // by size
-    private long _rentedBytes, _peakBytes, _heldBytes;
+    private readonly BlockHeap _small = new(), _large = new();
+    private long _rentedBytes, _peakBytes;
     private int _rented;
     private bool _disposed;
 
@@ -29,54 +25,50 @@ internal sealed unsafe class MemoryPool : IDisposable
     {
         get
         {
-            lock (_lock) return new MemoryStatistics(_rented, _rentedBytes, _peakBytes, _heldBytes);
+            lock (_lock) return new MemoryStatistics(_rented, _rentedBytes, _peakBytes, HeldBytes);
         }
     }
 
-    public byte* Rent(long bytes)
+    private long HeldBytes => _small.TouchedBytes + _large.TouchedBytes;
+
+    public MemoryBlock Rent(long bytes)
     {
-        long size = SizeClass(bytes);
+        long size = RoundUp(bytes);
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            byte* block = TakeFree(size);
+            var heap = size < SmallBytes ? _small : _large;
+            var block = heap.TryRent(size);
             if (block == null)
             {
-                block = Allocate(size);
-                _heldBytes += size;
+                heap.Add(NewSegment(heap, size));
+                block = heap.TryRent(size)!;
             }
-            size = SizeOf(block);
             _rented++;
-            _rentedBytes += size;
+            _rentedBytes += block.Bytes;
             _peakBytes = Math.Max(_peakBytes, _rentedBytes);
             return block;
         }
     }
 
-    public void Return(byte* block)
+    public void Return(MemoryBlock block)
     {
         lock (_lock)
         {
-            long size = SizeOf(block);
             _rented--;
-            _rentedBytes -= size;
-            if (_disposed)
-            {
-                Free(block);
-                return;
-            }
-            int at = FirstOf(size);
-            if (at == _free.Count || _free[at].Size != size) _free.Insert(at, new FreeBlocks(size));
-            _free[at].Push(block);
+            _rentedBytes -= block.Bytes;
+            block.Segment.Heap.Return(block);
+            if (_disposed) TrimLocked();
         }
     }
 
+    /// <summary>Gives segments of which nothing is lent back to the system. Of others nothing: their free blocks are no pieces that the system knows.</summary>
     public void Trim()
     {
         lock (_lock) TrimLocked();
     }
 
-    /// <summary>Frees what is not lent. Blocks still lent are freed when they come back.</summary>
+    /// <summary>Frees what is not lent. Segments of which something is lent are freed when the last of it comes back.</summary>
     public void Dispose()
     {
         lock (_lock)
@@ -86,102 +78,47 @@ internal sealed unsafe class MemoryPool : IDisposable
         }
     }
 
-    /// <summary>Rounds up to a multiple of an eighth of the power of two below; at least one cache line more than asked for.</summary>
-    internal static long SizeClass(long bytes)
-    {
-        long wanted = Math.Max(bytes + 64, 256);
-        long step = 1L << (int)(63 - long.LeadingZeroCount(wanted) - 3); // an eighth of the highest power of two in it
-        return (wanted + step - 1) / step * step;
-    }
+    /// <summary>The address of a lent block.</summary>
+    internal static byte* Pointer(MemoryBlock block) => ((NativeSegment)block.Segment).Start + block.Offset;
 
-    private static long SizeOf(byte* block) => *(long*)(block - Header);
+    /// <summary>
+    /// What a request takes: whole lines, and one more, because a kernel may read a vector beyond the end; it also keeps maps whose sizes are powers of two from
+    /// beginning at the same place of a page, where loads would wait for stores they have nothing to do with.
+    /// </summary>
+    internal static long RoundUp(long bytes) => (bytes + (2 * BlockHeap.Line) - 1) / BlockHeap.Line * BlockHeap.Line;
 
-    /// <summary>The smallest free block that is large enough and not more than twice as large; null if there is none.</summary>
-    private byte* TakeFree(long size)
+    /// <summary>
+    /// As large as can be had without paying: a heap in one piece joins all that is free, one in many pieces does not. Where untouched memory costs nothing, that is
+    /// a quarter of what the machine has; elsewhere, an eighth of what is held.
+    /// </summary>
+    private NativeSegment NewSegment(BlockHeap heap, long size)
     {
-        for (int i = FirstOf(size); i < _free.Count && _free[i].Size <= 2 * size; i++)
-        {
-            if (_free[i].Pop() is var block && block != null) return block;
-        }
-        return null;
-    }
+        bool large = heap == _large;
+        long frugal = Math.Max(size, large ? Math.Max(HeldBytes / 8, LargeSegmentBytes) : SmallSegmentBytes);
+        if (large && SystemMemory.IsLazy && Segment(Math.Max(frugal, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4)) is { } reserved) return reserved;
+        if (Segment(frugal) is { } segment) return segment;
+        TrimLocked();
+        return Segment(size) ?? throw new OutOfMemoryException(
+            $"No memory for a buffer of {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use, {HeldBytes / 1e6:F1} MB held). Use a smaller batch, a narrower model or a smaller image.");
 
-    /// <summary>The first class of at least this size.</summary>
-    private int FirstOf(long size)
-    {
-        int low = 0, high = _free.Count;
-        while (low < high)
+        NativeSegment? Segment(long bytes)
         {
-            int middle = (low + high) / 2;
-            if (_free[middle].Size < size) low = middle + 1;
-            else high = middle;
-        }
-        return low;
-    }
-
-    private byte* Allocate(long size)
-    {
-        byte* block = AllocateAligned(size + Header) + Header;
-        *(long*)(block - Header) = size;
-        return block;
-    }
-
-    private void Free(byte* block)
-    {
-        _heldBytes -= SizeOf(block);
-        NativeMemory.AlignedFree(block - Header);
-    }
-
-    private byte* AllocateAligned(long size)
-    {
-        try
-        {
-            return (byte*)NativeMemory.AlignedAlloc((nuint)size, 64);
-        }
-        catch (OutOfMemoryException)
-        {
-            TrimLocked();
-        }
-        try
-        {
-            return (byte*)NativeMemory.AlignedAlloc((nuint)size, 64);
-        }
-        catch (OutOfMemoryException)
-        {
-            throw new OutOfMemoryException(
-                $"No memory for a buffer of {size / 1e6:F1} MB ({_rentedBytes / 1e6:F1} MB in use, {_heldBytes / 1e6:F1} MB held). Use a smaller batch, a narrower model or a smaller image.");
+            bytes = bytes / BlockHeap.Line * BlockHeap.Line;
+            byte* start = large ? SystemMemory.TryAllocateLarge(bytes) : SystemMemory.TryAllocate(bytes);
+            return start == null ? null : new NativeSegment(heap, bytes, start);
         }
     }
 
     private void TrimLocked()
     {
-        foreach (var blocks in _free)
+        foreach (var heap in (ReadOnlySpan<BlockHeap>)[_small, _large])
         {
-            for (byte* block; (block = blocks.Pop()) != null;) Free(block);
+            while (heap.TakeFreeSegment() is NativeSegment segment) SystemMemory.Free(segment.Start);
         }
     }
 
-    /// <summary>
-    /// The free blocks of one size, the last returned first; there may be none. Each holds the address of the next: a collection of addresses would be one more
-    /// instantiation to compile, at every start of every process.
-    /// </summary>
-    private sealed class FreeBlocks(long size)
+    private sealed class NativeSegment(BlockHeap heap, long bytes, byte* start) : MemorySegment(heap, bytes)
     {
-        private byte* _first;
-
-        public long Size { get; } = size;
-
-        public void Push(byte* block)
-        {
-            *(byte**)block = _first;
-            _first = block;
-        }
-
-        public byte* Pop()
-        {
-            byte* block = _first;
-            if (block != null) _first = *(byte**)block;
-            return block;
-        }
+        public byte* Start { get; } = start;
     }
 }

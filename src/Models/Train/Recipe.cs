@@ -134,7 +134,7 @@ public sealed record Recipe
     /// <summary>Seed of the initial weights, the order of the pictures and their changes.</summary>
     public ulong Seed { get; init; } = 1;
 
-    /// <summary>Compute the results of batch norms twice instead of keeping them: little more than half the memory, 5 to 10 % more time, the same bits.</summary>
+    /// <summary>Compute the results of batch norms twice instead of keeping them: a half to three quarters of the memory, 5 to 10 % more time, the same bits.</summary>
     public bool SaveMemory { get; init; }
 
     /// <summary>Checks that the numbers make sense.</summary>

@@ -70,7 +70,9 @@ public sealed class EfficientNet : Model
             var block = (Sequential)Child("block");
             var depth = (StochasticDepth)Child("stochastic_depth");
             if (!_skip || !depth.IsActive) return block.Forward(x, _skip ? x : null);
-            return depth.Forward(block.Forward(x)).Add(x, Name);
+            var y = block.Forward(x);
+            y = Parts.Next(y, depth.Forward(y));
+            return Parts.Next(y, y.Add(x, Name));
         }
     }
 }

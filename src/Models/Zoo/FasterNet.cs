@@ -103,7 +103,9 @@ public sealed class FasterNet : Model
             var mlp = (Sequential)Child("mlp");
             var mixed = Child("spatial_mixing").Forward(x);
             if (!drop.IsActive) return Parts.Next(mixed, mlp.Forward(mixed, x));
-            return drop.Forward(mlp.Forward(mixed)).Add(x, Name);
+            var y = Parts.Next(mixed, mlp.Forward(mixed));
+            y = Parts.Next(y, drop.Forward(y));
+            return Parts.Next(y, y.Add(x, Name));
         }
     }
 

@@ -54,6 +54,9 @@ public sealed class BatchNormSumOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor == Output ? ReadsResult : tensor != _residual || _terms.Any(t => t.X == tensor);
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         var gradients = new BatchNormTermGradient[_terms.Length];
@@ -66,7 +69,9 @@ public sealed class BatchNormSumOp : Op
                 addX, addGamma, addBeta);
             _views[i] = _views[i] with { X = t.X.Data }; // it may have been dropped and computed again
         }
-        kernels.BatchNormSumTrainingBackward(Geometry, _views, gradients, Geometry.Activation == ActivationKind.Identity ? default : Output.Data, dy);
+        kernels.BatchNormSumTrainingBackward(Geometry, _views, gradients, ReadsResult ? Output.Data : default, dy);
         if (Needs(_residual)) PassGradient(kernels, _residual!); // dy is its gradient by now
     }
+
+    private bool ReadsResult => Geometry.Activation != ActivationKind.Identity;
 }

@@ -25,6 +25,9 @@ public sealed class ConcatOp : Op
         ForEach((t, offset, rows) => kernels.CopyChannels(new ChannelsGeometry(rows, t.Shape[-1], t.Shape[-1], 0, _channels, offset), t.Data, Output.Data, accumulate: false));
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => ForEach((t, offset, rows) =>
     {
         if (!Needs(t)) return;
@@ -70,6 +73,9 @@ public sealed class SliceOp : Op
         kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _x.Shape[-1], _start, _count, 0), _x.Data, Output.Data, accumulate: false);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         var dx = Gradient(_x, out bool accumulate);
@@ -105,6 +111,9 @@ public sealed class ChannelShuffleOp : Op
         kernels.ChannelShuffle(_x.Shape.Count / _channels, _channels, _groups, _x.Data, Output.Data, accumulate: false);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>
         kernels.ChannelShuffle(_x.Shape.Count / _channels, _channels, _channels / _groups, dy, Gradient(_x, out bool accumulate), accumulate);
 }
@@ -131,6 +140,9 @@ public sealed class ReshapeOp : Op
     protected override void Forward(IKernels kernels)
     {
     }
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => PassGradient(kernels, _x);

@@ -57,6 +57,9 @@ public sealed class Conv2dOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => (tensor == _x && Needs(_w)) || (tensor == _w && Needs(_x));
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_w)) kernels.Conv2dWeightGradient(Geometry, _x.Data, dy, Gradient(_w, out bool accumulate), accumulate);

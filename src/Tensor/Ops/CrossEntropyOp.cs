@@ -34,6 +34,9 @@ public sealed class CrossEntropyOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor == _labels;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>
         kernels.SoftmaxCrossEntropyBackward(_g, _probabilities, _labels.Data, dy, Gradient(_x, out bool accumulate), accumulate);
 }

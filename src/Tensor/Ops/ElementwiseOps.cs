@@ -19,6 +19,9 @@ public sealed class ActivationOp : Op
     protected override void Forward(IKernels kernels) => kernels.ActivationForward(Function, _x.Data, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor == _x;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>
         kernels.ActivationBackward(Function, _x.Data, dy, Gradient(_x, out bool accumulate), accumulate);
 }
@@ -39,6 +42,9 @@ public sealed class AddOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => kernels.Add(_a.Data, _b.Data, Output.Data);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
@@ -64,6 +70,9 @@ public sealed class MultiplyOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => kernels.Multiply(_a.Data, _b.Data, Output.Data, accumulate: false);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => (tensor == _a && Needs(_b)) || (tensor == _b && Needs(_a));
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
@@ -103,6 +112,9 @@ public sealed class MultiplyChannelsOp : Op
     protected override void Forward(IKernels kernels) => kernels.MultiplyChannels(_g, _x.Data, _s.Data, Output.Data, accumulate: false);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => (tensor == _x && Needs(_s)) || (tensor == _s && Needs(_x));
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_s)) kernels.MultiplyChannelsScaleGradient(_g, _x.Data, dy, Gradient(_s, out bool accumulate), accumulate);
@@ -135,6 +147,9 @@ public sealed class ShiftOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => PassGradient(kernels, _x);
 }
 
@@ -161,6 +176,9 @@ public sealed class DropoutOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => kernels.Dropout(_seed, _stream, _p, _x.Data, Output.Data, accumulate: false);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>

@@ -23,6 +23,9 @@ public sealed class L1LossOp : Op
     protected override void Forward(IKernels kernels) => kernels.L1LossForward(_x.Data, _target.Data, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>
         kernels.L1LossBackward(_x.Data, _target.Data, dy, Gradient(_x, out bool accumulate), accumulate);
 }

@@ -37,6 +37,9 @@ public sealed class LayerNormOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         bool accumulateX = false, accumulateP = false;

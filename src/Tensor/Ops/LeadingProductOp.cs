@@ -35,6 +35,9 @@ public sealed class LeadingProductOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => (tensor == _a && Needs(_z)) || (tensor == _z && Needs(_a));
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_a))

@@ -51,6 +51,9 @@ public sealed class LinearOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => (tensor == _x && Needs(_w)) || (tensor == _w && Needs(_x));
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_w))

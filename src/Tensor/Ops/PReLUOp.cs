@@ -26,6 +26,9 @@ public sealed class PReLUOp : Op
     protected override void Forward(IKernels kernels) => kernels.PReLUForward(_g, _x.Data, _alpha.Data, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         bool accumulateX = false, accumulateAlpha = false;

@@ -38,6 +38,9 @@ public sealed class Pool2dOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => _max && tensor == _x;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         var dx = Gradient(_x, out bool accumulate);
@@ -67,6 +70,9 @@ public sealed class ReduceOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => kernels.ReduceSum(_g, _x.Data, Output.Data, _scale, accumulate: false);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>

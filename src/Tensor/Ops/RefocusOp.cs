@@ -44,6 +44,9 @@ public sealed class RefocusOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_map))

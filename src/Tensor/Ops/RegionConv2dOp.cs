@@ -46,6 +46,9 @@ public sealed class RegionConv2dOp : Op
         kernels.RegionConv2dForward(Geometry, _x.Data, _mask.Data, _kernels.Data, _b?.Data ?? default, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_kernels)) KernelGradient(kernels, dy, Gradient(_kernels, out bool accumulate), accumulate);
@@ -103,6 +106,9 @@ public sealed class ArgMaxOp : Op
     protected override void Forward(IKernels kernels) => kernels.ArgMaxChannels(Output.Shape.Count, _x.Shape[-1], _x.Data, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
     }
@@ -132,6 +138,9 @@ public sealed class AdaptiveAvgPool2dOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => kernels.AdaptiveAvgPool2dForward(Geometry, _x.Data, Output.Data);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) =>

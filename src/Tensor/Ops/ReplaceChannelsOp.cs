@@ -35,6 +35,9 @@ public sealed class ReplaceChannelsOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_part))

@@ -26,6 +26,9 @@ public sealed class UpsampleNearestOp : Op
     protected override void Forward(IKernels kernels) => kernels.UpsampleNearestForward(_g, _x.Data, Output.Data);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => kernels.UpsampleNearestBackward(_g, dy, Gradient(_x, out bool accumulate), accumulate);
 }
 
@@ -63,6 +66,9 @@ public sealed class DepthToSpaceOp : Op
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels) => Apply(kernels, _toWide, _x.Data, Output.Data, accumulate: false);
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => Apply(kernels, !_toWide, dy, Gradient(_x, out bool accumulate), accumulate);

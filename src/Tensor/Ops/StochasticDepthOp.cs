@@ -29,6 +29,9 @@ public sealed class StochasticDepthOp : Op
     protected override void Forward(IKernels kernels) => Apply(kernels, _x.Data, Output.Data, accumulate: false);
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => false;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy) => Apply(kernels, dy, Gradient(_x, out bool accumulate), accumulate);
 
     // A factor for each image, and images are long: one plain pass over each, and nothing to remember for the gradient.

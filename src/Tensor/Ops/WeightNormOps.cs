@@ -40,6 +40,9 @@ public sealed class WeightNormOp : Op
     }
 
     /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
+
+    /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         bool accumulateV = false, accumulateScale = false;
@@ -84,6 +87,9 @@ public sealed class OrthogonalizeOp : Op
         if (Output.RequiresGrad) _state = Save(Geometry.StateLength);
         kernels.OrthogonalizeForward(Geometry, _v.Data, _scale.Data, _state, Output.Data);
     }
+
+    /// <inheritdoc/>
+    protected internal override bool BackwardReads(Tensor tensor) => tensor != Output;
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)

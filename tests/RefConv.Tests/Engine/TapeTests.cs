@@ -41,7 +41,11 @@ public sealed class TapeTests : DeviceTest
         using var model = Zoo.Create(new ModelSpec(architecture) { Classes = 10, Width = 0.25, SmallImages = true, ImageSize = 32 }, new Initializer(device, 4));
         using var x = Normal(device, model.InputShape(16), 3);
         using var labels = Tensor.Full(device, new(16), 1);
-        using (var tape = Tape.Train(step: 1, seed: 2, saveMemory)) tape.Backward(model.Forward(x).CrossEntropy(labels));
+        using (var tape = Tape.Train(step: 1, seed: 2, saveMemory))
+        {
+            tape.KeepsReleased = !saveMemory; // small maps are dropped in any case
+            tape.Backward(model.Forward(x).CrossEntropy(labels));
+        }
         peak = device.Memory.PeakRentedBytes;
         // The running statistics too: they must move once.
         return [.. model.NamedParameters().Select(p => p.Parameter.HasGradient ? p.Parameter.GradientToDoubleArray().Select(v => (float)v).ToArray() : p.Parameter.ToArray())];
@@ -63,7 +67,7 @@ public sealed class TapeTests : DeviceTest
     }
 
     [Fact]
-    public void ReleaseGivesBackOnInferenceTapesOnly()
+    public void ReleaseGivesBackWhatNoBackwardPassReads()
     {
         using var x = Normal(Cpu, new(2, 3), 1, requiresGrad: true);
         using (var tape = Tape.Inference())
@@ -76,9 +80,20 @@ public sealed class TapeTests : DeviceTest
         }
         using (var tape = Tape.Train())
         {
-            var y = x.Activation(ActivationKind.ReLU);
-            tape.Release(y);
-            Assert.Equal(6, y.ToArray().Length);
+            var read = x.Activation(ActivationKind.ReLU);
+            var copied = read.Activation(ActivationKind.Sigmoid);
+            var retained = tape.Retain(copied.Add(x));
+            var sum = retained.Add(copied);
+            foreach (var t in new[] { read, copied, retained, x }) tape.Release(t);
+            Assert.Equal(6, read.ToArray().Length); // the sigmoid's slope follows from it
+            Assert.Equal(6, retained.ToArray().Length);
+            Assert.Contains("Tape.Retain", Assert.Throws<ObjectDisposedException>(() => copied.ToArray()).Message); // sums want no values
+            Assert.Contains("Tape.Retain", Assert.Throws<ObjectDisposedException>(() => copied.Add(x)).Message);
+            tape.Backward(sum.Sum());
+            double[] expected = [.. x.ToDoubleArray().Select(v => 1 + (v > 0 ? 2 * Slope(v) : 0))];
+            Assert.All(expected.Zip(x.GradientToDoubleArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-6));
+
+            static double Slope(double v) => 1 / (1 + Math.Exp(-v)) * (1 - (1 / (1 + Math.Exp(-v))));
         }
         using (var tape = Tape.Trace())
         {
@@ -87,6 +102,72 @@ public sealed class TapeTests : DeviceTest
             Assert.Equal(6, y.ToArray().Length);
             Assert.Equal("ReLU", Assert.Single(tape.Nodes).Kind);
         }
+    }
+
+    [Fact]
+    public void ASmallNormIsComputedAgainWhereThatIsCheapAndALargeOneIsNot()
+    {
+        using var gamma = Tensor.Full(Cpu, new(8), 1, requiresGrad: true);
+        using var beta = Tensor.Full(Cpu, new(8), 0, requiresGrad: true);
+        using var mean = Tensor.Full(Cpu, new(8), 0);
+        using var variance = Tensor.Full(Cpu, new(8), 1);
+        using var w = Normal(Cpu, new(1, 1, 8, 8), 2, requiresGrad: true);
+        Assert.True(IsDropped(64, ActivationKind.ReLU, saveMemory: false));
+        Assert.False(IsDropped(64, ActivationKind.SiLU, saveMemory: false));
+        Assert.True(IsDropped(64, ActivationKind.SiLU, saveMemory: true));
+        Assert.False(IsDropped(363, ActivationKind.ReLU, saveMemory: false)); // 363² · 8 elements are 4.2 MB
+        Assert.True(IsDropped(363, ActivationKind.ReLU, saveMemory: true));
+
+        bool IsDropped(int size, ActivationKind activation, bool saveMemory)
+        {
+            using var x = Tensor.Full(Cpu, new(1, size, size, 8), 1);
+            using var tape = Tape.Train(saveMemory: saveMemory);
+            var y = x.Conv2d(w, null, new Conv2dOptions(), moments: true).BatchNorm2d(gamma, beta, mean, variance, training: true, activation: activation);
+            var z = y.Conv2d(w);
+            tape.Release(y);
+            bool dropped = y.IsDropped;
+            Assert.Equal(8L * size * size, y.ToArray().Length); // there again
+            Assert.False(y.IsDropped);
+            tape.Release(y);
+            Assert.Equal(dropped, y.IsDropped); // and dropped again
+            tape.Backward(z.Sum());
+            w.ZeroGrad();
+            return dropped;
+        }
+    }
+
+    [Fact]
+    public void AReleasedResultWhoseMemoryAnotherTensorShowsStays()
+    {
+        using var gamma = Tensor.Full(Cpu, new(2), 1, requiresGrad: true);
+        using var beta = Tensor.Full(Cpu, new(2), 3, requiresGrad: true);
+        using var mean = Tensor.Full(Cpu, new(2), 0);
+        using var variance = Tensor.Full(Cpu, new(2), 1);
+        using var x = Normal(Cpu, new(1, 1, 3, 2), 1);
+        using var w = Normal(Cpu, new(1, 1, 2, 2), 2, requiresGrad: true);
+        using var last = Normal(Cpu, new(6, 1), 3, requiresGrad: true);
+        using var tape = Tape.Train();
+        var a = x.Conv2d(w, null, new Conv2dOptions(), moments: true).BatchNorm2d(gamma, beta, mean, variance, training: true);
+        double[] values = a.ToDoubleArray();
+        var y = a.Reshape(new(1, 6)).Linear(last); // the gradient of its weights reads a's elements, under another shape
+        tape.Release(a);
+        tape.Backward(y.Sum());
+        Assert.Equal(values, last.GradientToDoubleArray());
+    }
+
+    [Fact]
+    public void AnInnerTapesBackwardPassCountsForTheOuterTape()
+    {
+        using var x = Normal(Cpu, new(2, 3), 1, requiresGrad: true);
+        using var outer = Tape.Train();
+        var a = x.Add(x);
+        using (var inner = Tape.Train())
+        {
+            var squares = a.Multiply(a);
+            outer.Release(a);
+            inner.Backward(squares.Sum());
+        }
+        Assert.Equal(2 * a.ToDoubleArray()[3], a.GradientToDoubleArray()[3], 1e-6);
     }
 
     [Fact]

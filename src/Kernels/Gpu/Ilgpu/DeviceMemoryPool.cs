@@ -6,8 +6,8 @@ using ILGPU.Runtime.OpenCL;
 namespace RefConv.Kernels;
 
 /// <summary>
-/// Device memory that is kept for the next request: taking it from the driver waits for all work under way. Blocks come in the size classes of the
-/// processor's pool; a request takes a free one of its class, or the smallest that is at most twice as large. Thread-safe.
+/// Device memory that is kept for the next request: taking it from the driver waits for all work under way. Blocks come in size classes, an eighth of a
+/// power of two apart; a request takes a free one of its class, or the smallest that is at most twice as large. Thread-safe.
 /// </summary>
 /// <remarks>Everything runs on one stream, in order: a block that was given back may be lent again before the kernels that used it have run.</remarks>
 /// <param name="accelerator">Whose memory.</param>
@@ -33,7 +33,7 @@ internal sealed class DeviceMemoryPool(Accelerator accelerator, Action synchroni
     /// <param name="counted">It shows in <see cref="Statistics"/> as lent; false for what the device keeps for itself.</param>
     public MemoryBuffer1D<float, Stride1D.Dense> Rent(long floats, bool counted = true)
     {
-        long size = MemoryPool.SizeClass(checked(floats * sizeof(float)));
+        long size = SizeClasses.Of(checked(floats * sizeof(float)));
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
