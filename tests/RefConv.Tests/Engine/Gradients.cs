@@ -103,6 +103,10 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(ConcatOp), "three", [new(2, 2, 1, 3), new(2, 2, 1, 1), new(2, 2, 1, 4)], t => TensorOps.Concat(t[0], t[1], t[2]));
             yield return new(typeof(SliceOp), "middle", [new(2, 2, 1, 7)], t => t[0].SliceChannels(2, 3));
             yield return new(typeof(SliceOp), "two of one", [new(2, 2, 1, 7)], t => t[0].SliceChannels(0, 3).Add(t[0].SliceChannels(2, 3)));
+            yield return new(typeof(InterleaveOp), "two maps", [new(2, 2, 1, 3), new(2, 2, 1, 3)], t => TensorOps.Interleave(t[0], t[1]));
+            yield return new(typeof(InterleaveOp), "a map with itself", [new(2, 2, 1, 3)], t => TensorOps.Interleave(t[0], t[0]));
+            yield return new(typeof(InterleaveOp), "with a map that wants no gradient", [new(2, 2, 1, 3)], t => TensorOps.Interleave(Constant(t[0]), t[0]).Add(TensorOps.Interleave(t[0], Constant(t[0]))));
+            yield return new(typeof(InterleaveOp), "a map with its own function, beside a skip", [map], t => t[0].Add(TensorOps.Interleave(t[0].SliceChannels(0, 3), t[0].SliceChannels(3, 3).Activation(ActivationKind.SiLU))));
             yield return new(typeof(ChannelShuffleOp), "3 of 6", [new(2, 2, 1, 6)], t => t[0].ChannelShuffle(3));
             foreach (var row in NormAndResampleRows(map)) yield return row;
             yield return new(typeof(ReshapeOp), "flatten", [new(2, 2, 2, 3)], t => t[0].Activation(ActivationKind.SiLU).Flatten().Multiply(t[0].Flatten()));
@@ -226,6 +230,8 @@ public sealed class Gradients : DeviceTest
     }
 
     private static Tensor Twice(Tensor t) => t.Add(t);
+
+    private static Tensor Constant(Tensor like) => Tape.Current.Constant(like.Device, like.Shape, 0.5);
 
     private static Tensor Norm(Tensor[] t, bool training, ActivationKind activation, Tensor? residual = null)
     {

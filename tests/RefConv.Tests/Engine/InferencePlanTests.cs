@@ -82,6 +82,7 @@ public sealed class InferencePlanTests : DeviceTest
         ["a tensor added to itself"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Add(y)),
         ["every activation"] = (x, w) => Enum.GetValues<ActivationKind>().Aggregate(x, (t, a) => t.Conv2d(w[0], padding: 1).Activation(a)),
         ["concatenation and slices"] = (x, w) => TensorOps.Concat(x.Conv2d(w[0], padding: 1), x).SliceChannels(3, 8).ChannelShuffle(2).Conv2d(w[1], padding: 1),
+        ["two maps in turn"] = (x, w) => TensorOps.Interleave(x.SliceChannels(0, 4), x.Conv2d(w[0], padding: 1).SliceChannels(4, 4)).Conv2d(w[1], padding: 1),
         ["depthwise with a residual, then pooled"] = (x, w) => x.Conv2d(w[2], padding: 1, groups: 8).Add(x).MaxPool2d(2, 2).AvgPool2d(2, 1),
         ["scaled channels"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Multiply(y.GlobalAvgPool2d().Activation(ActivationKind.Hardsigmoid))),
         ["a view of the input"] = (x, w) => x.Reshape(new(x.Shape[0], x.Shape[2], x.Shape[1], x.Shape[3])).Conv2d(w[0], padding: 1),
