@@ -245,7 +245,7 @@ internal sealed unsafe partial class CpuKernels
                 for (int m = firstRow, rows; m < lastRow; m += rows)
                 {
                     rows = Tiles.NextRows(lastRow - m);
-                    if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
+                    if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourcePitch, rows);
                     if (!finish)
                     {
                         // Where the sums go is asked for before they are made, so that the stores do not wait for it.

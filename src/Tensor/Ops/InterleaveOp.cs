@@ -17,23 +17,47 @@ public sealed class InterleaveOp : Op
 
     internal Tensor Run() => Run(new Shape([.. _a.Shape.Sizes[..^1], 2 * _channels]));
 
-    private InterleaveGeometry Dense => new(_a.Shape.Count / _channels, _channels, _channels, 0, _channels, 0);
+    /// <inheritdoc/>
+    internal override bool ReadsStrided(Tensor input) => true;
 
     /// <inheritdoc/>
-    protected override void Forward(IKernels kernels) => kernels.Interleave(Dense, _a.Data, _b.Data, Output.Data);
+    protected override void Forward(IKernels kernels)
+    {
+        StridedRows a = _a.Strided, b = _b.Strided;
+        kernels.Interleave(Geometry(a, b), a.Data, b.Data, Output.Data);
+    }
 
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
-        if (Needs(_a) && Needs(_b) && _a != _b)
+        if (Needs(_a) && Needs(_b) && !Overlap())
         {
-            BufferView da = Gradient(_a, out bool toA), db = Gradient(_b, out bool toB);
-            kernels.Deinterleave(Dense, dy, da, db, toA, toB);
+            StridedRows da = StridedGradient(_a, out bool toA), db = StridedGradient(_b, out bool toB);
+            kernels.Deinterleave(Geometry(da, db), dy, da.Data, db.Data, toA, toB);
             return;
         }
-        // One map twice, or a gradient that nobody wants: one after the other, what is not wanted into memory that is given back.
-        using var unwanted = Output.Device.Rent(_a.Shape.Count);
-        if (Needs(_a)) kernels.Deinterleave(Dense, dy, Gradient(_a, out bool accumulate), unwanted.View, accumulate, false);
-        if (Needs(_b)) kernels.Deinterleave(Dense, dy, unwanted.View, Gradient(_b, out bool accumulate), false, accumulate);
+        // The same channels twice, or a gradient that nobody wants: one after the other, what is not wanted into memory that is given back.
+        using var memory = Output.Device.Rent(_a.Shape.Count);
+        var unwanted = new StridedRows(memory.View, _channels, 0);
+        if (Needs(_a))
+        {
+            var da = StridedGradient(_a, out bool accumulate);
+            kernels.Deinterleave(Geometry(da, unwanted), dy, da.Data, memory.View, accumulate, false);
+        }
+        if (Needs(_b))
+        {
+            var db = StridedGradient(_b, out bool accumulate);
+            kernels.Deinterleave(Geometry(unwanted, db), dy, memory.View, db.Data, false, accumulate);
+        }
+    }
+
+    private InterleaveGeometry Geometry(StridedRows a, StridedRows b) => new(_a.Shape.Count / _channels, _channels, a.Pitch, a.Offset, b.Pitch, b.Offset);
+
+    /// <summary>Some channels are read as a and as b: their gradients cannot be written at the same time.</summary>
+    private bool Overlap()
+    {
+        var (a, firstA) = _a.Producer is SliceOp runA ? runA.Origin : (_a, 0);
+        var (b, firstB) = _b.Producer is SliceOp runB ? runB.Origin : (_b, 0);
+        return a == b && Math.Abs(firstA - firstB) < _channels;
     }
 }
