@@ -26,7 +26,8 @@ stochastic depth: one decision for all images|src/Tensor/Ops/StochasticDepthOp.c
 stochastic depth backward: overwrites instead of adding|src/Tensor/Ops/StochasticDepthOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
 linear backward: x and dy swapped in dW|src/Tensor/Ops/LinearOp.cs|s/_x.Data, dy, Gradient(_w/dy, _x.Data, Gradient(_w/
 multiply backward: own factor instead of the other|src/Tensor/Ops/ElementwiseOps.cs|s/kernels.Multiply(dy, _b.Data, Gradient(_a/kernels.Multiply(dy, _a.Data, Gradient(_a/
-convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
+convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/, Gradient(_x, out bool accumulate), accumulate)/, Gradient(_x, out _), false)/
+runs of channels: the next pixel's gradient lies where it would in a dense map|src/Kernels/Conv2d/Conv2d.Cpu.PixelMap.cs|s/ \* TargetW) + w) \* TargetPitch/ * TargetW) + w) * TargetC/
 sum: gradient handed on to both terms|src/Tensor/Op.cs|s/if (Output.TryMoveGradientTo(input)) return;/if (Output.TryMoveGradientTo(input)) { }/
 cross-entropy backward: target added instead of taken away, CPU|src/Kernels/SoftmaxCrossEntropy/SoftmaxCrossEntropy.Cpu.cs|s/((p\[hit\] - peak) \* scale)/((p[hit] + peak) * scale)/
 SGD: weight decay on the velocity's sign, CPU|src/Kernels/SgdStep/SgdStep.Cpu.cs|s/(float)g.WeightDecay)/(float)-g.WeightDecay)/

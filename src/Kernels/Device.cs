@@ -24,8 +24,8 @@ public abstract class Device : IDisposable
     public virtual bool IsAsynchronous => false;
 
     /// <summary>
-    /// Whether the forward pass of a convolution, packed or not, and its weight gradient read an input whose pixels lie apart (<see cref="Conv2dGeometry.InputPitch"/>, whatever it is in
-    /// <paramref name="g"/>): a run of the channels of a larger map, where it lies. If not, they refuse it, and the channels have to be copied.
+    /// Whether a convolution in all its directions, packed or not, reads an input whose pixels lie apart, or writes its gradient so (<see cref="Conv2dGeometry.InputPitch"/>, whatever it is in
+    /// <paramref name="g"/>): a run of the channels of a larger map, where it lies. If not, it refuses it, and the channels have to be copied.
     /// </summary>
     /// <param name="g">Shape.</param>
     internal virtual bool CanReadStrided(in Conv2dGeometry g) => false;

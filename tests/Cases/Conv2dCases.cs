@@ -126,7 +126,8 @@ internal static class Conv2dCases
             yield return Row(nameof(IKernels.Conv2dForward), flag ? $"{g} bias" : $"{g}",
                 [x, w, new("b", g.K, flag ? Role.In : Role.None), new("y", g.OutputLength, Role.Out)],
                 (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], default));
-            if (g.InputPitch == g.C) yield return Row(nameof(IKernels.Conv2dInputGradient), g + accumulate, [dy, w, new("dx", g.InputLength, role)],
+            // Where pixels lie apart, what lies between them is read too: it must stay as it is.
+            yield return Row(nameof(IKernels.Conv2dInputGradient), g + accumulate, [dy, w, new("dx", ReadLength(g), g.InputPitch == g.C ? role : Role.InOut)],
                 (k, v) => k.Conv2dInputGradient(g, v[0], v[1], v[2], flag));
             yield return Row(nameof(IKernels.Conv2dWeightGradient), g + accumulate, [x, dy, new("dw", g.WeightLength, role)],
                 (k, v) => k.Conv2dWeightGradient(g, v[0], v[1], v[2], flag));

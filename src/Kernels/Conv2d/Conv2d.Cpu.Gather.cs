@@ -110,7 +110,7 @@ internal sealed unsafe partial class CpuKernels
         CutSum(ref plan);
         plan.Prefetch = IsLargeMatrix(map) && groups == 1 && (long)map.SourceC * map.TargetC <= 1 << 16;
         plan.Stream = plan.Blocks == 1 && !accumulate && (long)map.Points * map.TargetC >= MinStreamed
-            && (nint)target % sizeof(V) == 0 && panels.Width % Simd.Width<V>() == 0;
+            && (nint)target % sizeof(V) == 0 && panels.Width % Simd.Width<V>() == 0 && map.TargetPitch % Simd.Width<V>() == 0;
         plan.Finish = finish;
         plan.Finish.Moments = moments == null ? null : pivots.Pointer;
         Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));

@@ -21,8 +21,8 @@ internal unsafe struct PixelMap
     public int Images, GridH, GridW;
     public int SourceH, SourceW, SourceC, StepH, StepW;
 
-    /// <summary>Floats from one source pixel to the next: SourceC, or more where only a run of the pixel's channels is read.</summary>
-    public int SourcePitch;
+    /// <summary>Floats from one pixel to the next: SourceC and TargetC, or more where the pixels are runs of the channels of a larger map.</summary>
+    public int SourcePitch, TargetPitch;
     public int TargetH, TargetW, TargetC, TargetStepH, TargetStepW, TargetTop, TargetLeft;
     public int Taps;
     public Tap* Tap;
@@ -31,20 +31,20 @@ internal unsafe struct PixelMap
     public readonly int Points => checked(Images * GridH * GridW);
 
     /// <summary>y[m] = x[m] · w for m in [0, rows): a matrix product.</summary>
-    public static PixelMap Identity(int rows, int sourceC, int sourcePitch, int targetC, Tap* tap)
+    public static PixelMap Identity(int rows, int sourceC, int targetC, Tap* tap)
     {
         *tap = default;
         return new PixelMap
         {
-            Images = 1, GridH = 1, GridW = rows, SourceH = 1, SourceW = rows, SourceC = sourceC, SourcePitch = sourcePitch, StepH = 1, StepW = 1,
-            TargetH = 1, TargetW = rows, TargetC = targetC, TargetStepH = 1, TargetStepW = 1, Taps = 1, Tap = tap,
+            Images = 1, GridH = 1, GridW = rows, SourceH = 1, SourceW = rows, SourceC = sourceC, SourcePitch = sourceC, StepH = 1, StepW = 1,
+            TargetH = 1, TargetW = rows, TargetC = targetC, TargetPitch = targetC, TargetStepH = 1, TargetStepW = 1, Taps = 1, Tap = tap,
         };
     }
 
     /// <summary>y from x, and what the weight gradient reads of x. Memory for R·S taps is given.</summary>
     public static PixelMap Forward(in Conv2dGeometry g, Tap* taps)
     {
-        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.C, g.InputPitch, g.K, taps);
+        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.C, g.K, taps) with { SourcePitch = g.InputPitch };
         for (int r = 0; r < g.R; r++)
         for (int s = 0; s < g.S; s++)
         {
@@ -53,7 +53,7 @@ internal unsafe struct PixelMap
         return new PixelMap
         {
             Images = g.N, GridH = g.P, GridW = g.Q, SourceH = g.H, SourceW = g.W, SourceC = g.C, SourcePitch = g.InputPitch, StepH = g.StrideH, StepW = g.StrideW,
-            TargetH = g.P, TargetW = g.Q, TargetC = g.K, TargetStepH = 1, TargetStepW = 1, Taps = g.R * g.S, Tap = taps,
+            TargetH = g.P, TargetW = g.Q, TargetC = g.K, TargetPitch = g.K, TargetStepH = 1, TargetStepW = 1, Taps = g.R * g.S, Tap = taps,
         };
     }
 
@@ -65,7 +65,7 @@ internal unsafe struct PixelMap
     /// </summary>
     public static PixelMap InputGradient(in Conv2dGeometry g, int phaseH, int phaseW, Tap* taps)
     {
-        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.K, g.K, g.C, taps);
+        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.K, g.C, taps) with { TargetPitch = g.InputPitch };
         int count = 0;
         // Backwards, so that taps follow one another in dy from left to right as they do in the forward direction.
         for (int r = g.R - 1; r >= 0; r--)
@@ -78,7 +78,7 @@ internal unsafe struct PixelMap
         {
             Images = g.N, GridH = (g.H - phaseH + g.StrideH - 1) / g.StrideH, GridW = (g.W - phaseW + g.StrideW - 1) / g.StrideW,
             SourceH = g.P, SourceW = g.Q, SourceC = g.K, SourcePitch = g.K, StepH = 1, StepW = 1,
-            TargetH = g.H, TargetW = g.W, TargetC = g.C, TargetStepH = g.StrideH, TargetStepW = g.StrideW, TargetTop = phaseH, TargetLeft = phaseW,
+            TargetH = g.H, TargetW = g.W, TargetC = g.C, TargetPitch = g.InputPitch, TargetStepH = g.StrideH, TargetStepW = g.StrideW, TargetTop = phaseH, TargetLeft = phaseW,
             Taps = count, Tap = taps,
         };
     }
@@ -117,7 +117,7 @@ internal unsafe struct PixelMap
         for (int i = 0; i < count; i++)
         {
             long h = (u * TargetStepH) + TargetTop, w = (v * TargetStepW) + TargetLeft;
-            rows[i] = target + (((((long)n * TargetH) + h) * TargetW) + w) * TargetC;
+            rows[i] = target + (((((long)n * TargetH) + h) * TargetW) + w) * TargetPitch;
             if (++v < GridW) continue;
             v = 0;
             if (++u == GridH) (n, u) = (n + 1, 0);

@@ -29,7 +29,7 @@ internal sealed unsafe partial class CpuKernels
 
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
     {
-        g.MustBeDense();
+        if (!ReadsStrided(g)) g.MustBeDense();
         if (g.IsDepthwise)
         {
             DepthwiseInputGradient(g, P(dy), P(w), P(dx), accumulate);
@@ -62,10 +62,10 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Shapes whose input may be a run of channels of a larger map: 1×1 convolutions of one group. The gathered product and the outer products find pixels through pointers, so it does not
-    /// matter to them how far apart those lie. See <see cref="Device.CanReadStrided"/>.
+    /// Shapes whose input, and its gradient, may be a run of channels of a larger map: 1×1 convolutions of one group. The gathered product and the outer products find pixels through pointers, so
+    /// it does not matter to them how far apart those lie. See <see cref="Device.CanReadStrided"/>.
     /// </summary>
-    internal static bool ReadsStrided(in Conv2dGeometry g) => g is { R: 1, S: 1, Groups: 1 } && !g.IsDepthwise && !SmallGroupsFit(g.C, g.K);
+    internal static bool ReadsStrided(in Conv2dGeometry g) => g is { R: 1, S: 1, Groups: 1 } && !g.IsDepthwise && !SmallGroupsFit(g.C, g.K) && !SmallGroupsFit(g.K, g.C);
 
     private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y, float* moments) where V : unmanaged
     {

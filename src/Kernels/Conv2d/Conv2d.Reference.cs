@@ -42,9 +42,8 @@ internal sealed partial class ReferenceKernels
 
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
     {
-        g.MustBeDense();
         Span<double> outputGradient = S(dy), weight = S(w), inputGradient = S(dx);
-        if (!accumulate) inputGradient.Clear();
+        for (int pixel = 0; pixel < g.N * g.H * g.W && !accumulate; pixel++) inputGradient.Slice(pixel * g.InputPitch, g.C).Clear();
         // Every product of the forward pass sends its share of the gradient back to the input element that it used.
         for (int n = 0; n < g.N; n++)
         for (int p = 0; p < g.P; p++)

@@ -40,8 +40,8 @@ public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, 
     public int Groups { get; init; } = 1;
 
     /// <summary>
-    /// Elements from one input pixel to the next: <see cref="C"/>, or more where x is a run of the channels of a larger map and begins inside its first pixel. Read so by the forward pass and
-    /// the weight gradient where <see cref="Device.CanReadStrided"/> says so, and refused by all others; dx is dense always.
+    /// Elements from one pixel of x and dx to the next: <see cref="C"/>, or more where they are a run of the channels of a larger map and begin inside its first pixel. Possible where
+    /// <see cref="Device.CanReadStrided"/> says so, and refused elsewhere. The other channels of dx are left alone.
     /// </summary>
     public int InputPitch
     {
@@ -90,7 +90,7 @@ public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, 
     /// <exception cref="NotSupportedException">They lie apart.</exception>
     internal void MustBeDense()
     {
-        if (InputPitch != C) throw new NotSupportedException($"This convolution ({this}) cannot read pixels that lie {InputPitch} elements apart. Ask Device.CanReadStrided first, and copy the {C} channels where it says no.");
+        if (InputPitch != C) throw new NotSupportedException($"This convolution ({this}) cannot do with input pixels that lie {InputPitch} elements apart. Ask Device.CanReadStrided first, and copy the {C} channels where it says no.");
     }
 }
 

@@ -24,7 +24,7 @@ internal sealed unsafe partial class CpuKernels
         Tap tap;
         if (g.TransposeA && !g.TransposeB)
         {
-            OuterProduct<V>(PixelMap.Identity(g.K, g.M, g.M, g.N, &tap), groups: 1, a, b, c, accumulate);
+            OuterProduct<V>(PixelMap.Identity(g.K, g.M, g.N, &tap), groups: 1, a, b, c, accumulate);
             return;
         }
         using var rows = _device.Scratch(g.TransposeA ? (long)g.M * g.K : 0); // [M, K]
@@ -34,7 +34,7 @@ internal sealed unsafe partial class CpuKernels
             a = rows.Pointer;
         }
         var layout = g.TransposeB ? new WeightLayout(0, RowStride: 1, ColumnStride: g.K, 0) : new WeightLayout(0, RowStride: g.N, ColumnStride: 1, 0);
-        GatherProduct<V>(PixelMap.Identity(g.M, g.K, g.K, g.N, &tap), groups: 1, a, b, layout, bias: null, c, accumulate);
+        GatherProduct<V>(PixelMap.Identity(g.M, g.K, g.N, &tap), groups: 1, a, b, layout, bias: null, c, accumulate);
     }
 
     /// <summary>to[column, row] = from[row, column], in squares of 16 so that lines of both matrices are used while they are in the cache.</summary>

@@ -85,7 +85,16 @@ public sealed class Conv2dOp : Op
             var rows = new ReduceGeometry(1, dy.Length / Geometry.K, Geometry.K);
             kernels.ReduceSum(rows, dy, Gradient(_b!, out bool accumulate), 1, accumulate);
         }
-        if (Needs(_x)) kernels.Conv2dInputGradient(Geometry, dy, _w.Data, Gradient(_x, out bool accumulate), accumulate);
+        if (!Needs(_x)) return;
+        if (ReadsStrided(_x) && _x.Producer is SliceOp)
+        {
+            var dx = StridedGradient(_x, out bool accumulate);
+            kernels.Conv2dInputGradient(Geometry with { InputPitch = dx.Pitch }, dy, _w.Data, dx.FromFirst, accumulate);
+        }
+        else
+        {
+            kernels.Conv2dInputGradient(Geometry, dy, _w.Data, Gradient(_x, out bool accumulate), accumulate);
+        }
     }
 }
 
