@@ -110,6 +110,21 @@ public sealed class ChannelRunTests : DeviceTest
     }
 
     [Fact]
+    public void GradientsOfSomeChannelsAddUpOverBackwardPasses()
+    {
+        using var x = Normal(Cpu, new(2, 1, 1, 5), 1, requiresGrad: true);
+        foreach (var (first, count) in new[] { (0, 2), (3, 1), (0, 2), (1, 3) })
+        {
+            using var tape = Tape.Train();
+            tape.Backward(x.SliceChannels(first, count).Sum());
+        }
+        Assert.Equal([2.0, 3, 1, 2, 0, 2, 3, 1, 2, 0], x.GradientToDoubleArray());
+        x.ZeroGrad();
+        using (var tape = Tape.Train()) tape.Backward(x.SliceChannels(4, 1).Sum());
+        Assert.Equal([0.0, 0, 0, 0, 1, 0, 0, 0, 0, 1], x.GradientToDoubleArray());
+    }
+
+    [Fact]
     public void SavingMemoryChangesNothing()
     {
         float[] Run(bool saveMemory)

@@ -116,6 +116,8 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(SliceOp), "by a 1×1 convolution and another reader", [halves, new(1, 1, 2, 4)],
                 t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(3, 2) is var s ? TensorOps.Concat(s.Conv2d(t[1]), s, s.Activation(ActivationKind.Sigmoid)) : x));
             yield return new(typeof(SliceOp), "by a 3×3 convolution", [halves, new(3, 3, 2, 4)], t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(3, 2).Conv2d(t[1], padding: 1)));
+            yield return new(typeof(SliceOp), "some channels, then all", [halves],
+                t => Of(t[0].Activation(ActivationKind.SiLU), x => TensorOps.Concat(x.SliceChannels(1, 2), x.SliceChannels(4, 1), x.Activation(ActivationKind.Sigmoid))));
             yield return new(typeof(SliceOp), "of a run, beside the run and all of it", [halves],
                 t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(1, 4) is var s ? TensorOps.Concat(s.SliceChannels(2, 2), s, x, s.SliceChannels(0, 1)) : x));
             yield return new(typeof(ReplaceChannelsOp), "by channels of a result", [halves], t => Of(t[0].Activation(ActivationKind.SiLU), x => x.ReplaceChannels(x.SliceChannels(1, 2), 3)));
