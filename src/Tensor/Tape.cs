@@ -254,6 +254,7 @@ public sealed class Tape : IDisposable
         for (var tape = this; tape != null; tape = tape._outer) tape._readBackward.Add(buffer); // it may be an outer tape's
     }
 
+    /// <summary>The backward pass of a recorded node will read this memory.</summary>
     internal bool IsReadBackward(DeviceBuffer buffer) => _readBackward.Contains(buffer);
 
     private void CheckCanWalk(Tensor from)

@@ -125,6 +125,28 @@ public sealed class ChannelRunTests : DeviceTest
     }
 
     [Fact]
+    public void ASourceIsGivenBackEarlyUnlessABackwardPassReadsTheRun()
+    {
+        foreach (bool isRead in new[] { false, true })
+        {
+            using var x = Normal(Cpu, s_shape, 1, requiresGrad: true);
+            using var w = Normal(Cpu, new(1, 1, 6, 6), 2, requiresGrad: isRead);
+            using var tape = Tape.Train();
+            var y = x.Add(x); // no backward pass of its own reads it
+            var (left, right) = (y.SliceChannels(0, 6), y.SliceChannels(6, 6));
+            var z = TensorOps.Interleave(left, right.Conv2d(w));
+            tape.Release(left);
+            tape.Release(right);
+            int before = Cpu.Memory.RentedBuffers;
+            tape.Release(y);
+            Assert.Equal(isRead ? before : before - 1, Cpu.Memory.RentedBuffers);
+            Assert.True(left.IsDropped && right.IsDropped); // nobody had them copied
+            tape.Backward(z.Sum());
+            Assert.Equal(2.0, x.GradientToDoubleArray()[0]);
+        }
+    }
+
+    [Fact]
     public void SavingMemoryChangesNothing()
     {
         float[] Run(bool saveMemory)
