@@ -220,6 +220,7 @@ public abstract class Op
         if (!CanBorrow) return false;
         var view = new Tensor(shape, new BufferView(Inputs[0].HeldIn, 0, shape.Count), requiresGrad) { Producer = this, IsDropped = true };
         if (!Tape.TryBorrow(view)) return false;
+        Inputs[0].HasView = true;
         Output = view;
         return true;
     }
