@@ -97,6 +97,7 @@ runs of channels: not copied when their source goes|src/Tensor/Tape.cs|s/_ = bor
 runs of channels: gradient of what nobody reads is not zero|src/Tensor/Tensor.cs|s/^        WriteMissing();$//
 runs of channels: a gradient that is there is overwritten|src/Tensor/Tensor.cs|s/accumulate = _written == null;/accumulate = false;/
 runs of channels: read where they lie by a convolution that cannot|src/Kernels/Conv2d/Conv2d.Cpu.cs|s/g is { R: 1, S: 1, Groups: 1 } \&\& !g.IsDepthwise \&\& /g.Groups == 1 \&\& /
+runs of channels: a source is kept for its run's sake|src/Tensor/Ops/Conv2dOp.cs|s/if (_x.IsDropped \&\& Tape.Differentiates/if (false \&\& Tape.Differentiates/
 plan: a run of channels read in place by a step that cannot|src/Tensor/Inference/PlanBuilder.cs|s/slice.CanBorrow \&\& slice.Output != Output \&\& .*/slice.CanBorrow \&\& slice.Output != Output;/
 plan: channel factors folded although an activation came first|src/Tensor/Inference/PlanBuilder.cs|s/ConvStep { IsOpen: true } conv/ConvStep conv/
 CWN backward: mean of the gradient forgotten, CPU|src/Kernels/WeightNorm/WeightNorm.Cpu.cs|s/shift\[o\] = g.Center ? .*;/shift[o] = 0;/

@@ -218,13 +218,10 @@ public sealed class Tape : IDisposable
         return true;
     }
 
-    /// <summary>
-    /// Makes a result that lies in the memory of its source. Only of what the tape owns: it copies what is still wanted before it gives that back, and nobody else can. Not where memory counts: a
-    /// run of channels that a backward pass reads keeps all of its source.
-    /// </summary>
+    /// <summary>Makes a result that lies in the memory of its source. Only of what the tape owns: it copies what is still wanted before it gives that back, and nobody else can.</summary>
     internal bool TryBorrow(Tensor view)
     {
-        if (SavesMemory || !_owned.Contains(view.HeldIn)) return false;
+        if (!_owned.Contains(view.HeldIn)) return false;
         _borrowers.Add(view);
         return true;
     }

@@ -65,6 +65,8 @@ public sealed class Conv2dOp : Op
     {
         // Only where a backward pass will come: elsewhere what an operation saves is given back before the next one could read it.
         if (_moments && Output.RequiresGrad) Output.Moments = Save(2L * Geometry.K);
+        // What a backward pass reads in its source keeps all of that: where nobody else reads it, a copy of the run takes less.
+        if (_x.IsDropped && Tape.Differentiates && BackwardReads(_x) && !Tape.IsReadBackward(_x.HeldIn)) _ = _x.Data;
         var g = Reading(out var x);
         kernels.Conv2dForward(g, x, _w.Data, _b?.Data ?? default, Output.Data, Output.Moments);
     }

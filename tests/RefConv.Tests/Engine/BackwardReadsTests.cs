@@ -58,7 +58,7 @@ public sealed class BackwardReadsTests : DeviceTest
     [InlineData("hbonet")]
     [InlineData("efficientnet_b0")]
     [InlineData("shufflenet_v1_g3_x0_5")]
-    [InlineData("shufflenet_v2_x0_5", 0.94)] // its units read half of their input where it lies, which keeps the other half
+    [InlineData("shufflenet_v2_x0_5", 0.75)]
     [InlineData("resnet18")]
     [InlineData("resnet50")]
     [InlineData("densenet121", 0.97)]
