@@ -26,7 +26,8 @@ stochastic depth: one decision for all images|src/Tensor/Ops/StochasticDepthOp.c
 stochastic depth backward: overwrites instead of adding|src/Tensor/Ops/StochasticDepthOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
 linear backward: x and dy swapped in dW|src/Tensor/Ops/LinearOp.cs|s/_x.Data, dy, Gradient(_w/dy, _x.Data, Gradient(_w/
 multiply backward: own factor instead of the other|src/Tensor/Ops/ElementwiseOps.cs|s/kernels.Multiply(dy, _b.Data, Gradient(_a/kernels.Multiply(dy, _a.Data, Gradient(_a/
-convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/Gradient(_x, out bool accumulate), accumulate)/Gradient(_x, out _), false)/
+convolution backward: dx overwrites instead of adding|src/Tensor/Ops/Conv2dOp.cs|s/, Gradient(_x, out bool accumulate), accumulate)/, Gradient(_x, out _), false)/
+runs of channels: the next pixel's gradient lies where it would in a dense map|src/Kernels/Conv2d/Conv2d.Cpu.PixelMap.cs|s/ \* TargetW) + w) \* TargetPitch/ * TargetW) + w) * TargetC/
 sum: gradient handed on to both terms|src/Tensor/Op.cs|s/if (Output.TryMoveGradientTo(input)) return;/if (Output.TryMoveGradientTo(input)) { }/
 cross-entropy backward: target added instead of taken away, CPU|src/Kernels/SoftmaxCrossEntropy/SoftmaxCrossEntropy.Cpu.cs|s/((p\[hit\] - peak) \* scale)/((p[hit] + peak) * scale)/
 SGD: weight decay on the velocity's sign, CPU|src/Kernels/SgdStep/SgdStep.Cpu.cs|s/(float)g.WeightDecay)/(float)-g.WeightDecay)/
@@ -86,7 +87,18 @@ layer norm backward: the last group of rows forgotten, CPU|src/Kernels/LayerNorm
 PReLU: slopes from the positive side, CPU|src/Kernels/PReLU/PReLU.Cpu.cs|s/Simd.Fma(Simd.Min(/Simd.Fma(Simd.Max(/
 PReLU: 1 at zero, reference|src/Kernels/PReLU/PReLU.Reference.cs|s/bool positive = S(x)\[i\] > 0/bool positive = S(x)[i] >= 0/
 depth to space: PyTorch's order and TensorFlow's swapped, reference|src/Kernels/DepthToSpace/DepthToSpace.Reference.cs|s/g.Mode == DepthToSpaceMode.CRD/g.Mode != DepthToSpaceMode.CRD/
-replaced channels: gradient of what was replaced is kept|src/Tensor/Ops/ReplaceChannelsOp.cs|s/        Keep(kernels, dy, dx, accumulate: true);/        kernels.Scale(dy, dx, 1, accumulate: true);/
+replaced channels: gradient of what was replaced is kept|src/Tensor/Ops/ReplaceChannelsOp.cs|s/foreach (var (first, count) in Kept)$/foreach (var (first, count) in new[] { (0, _channels) })/
+two maps in turn: b's gradient overwrites, CPU|src/Kernels/Channels/Channels.Cpu.Interleave.cs|s/Emit(b + i, odd, accumulateB)/Emit(b + i, odd, false)/
+two maps in turn: pitches swapped, CPU|src/Kernels/Channels/Channels.Cpu.Interleave.cs|s/fromA + (row \* shape.PitchA)/fromA + (row * shape.PitchB)/
+two maps in turn: two lanes mixed at 512 bits|src/Kernels/Cpu/Simd.Interleave.cs|s/4, 20, 5, 21, 6, 22, 7, 23/4, 20, 5, 21, 6, 22, 23, 7/
+two maps in turn: the same channels twice at the same time|src/Tensor/Ops/InterleaveOp.cs|s/return a == b \&\&.*/return false;/
+runs of channels: read from the first channel on|src/Tensor/StridedRows.cs|s/Data.Slice(Offset, Data.Length - Offset)/Data/
+runs of channels: not copied when their source goes|src/Tensor/Tape.cs|s/_ = borrower.Data;//
+runs of channels: gradient of what nobody reads is not zero|src/Tensor/Tensor.cs|s/^        WriteMissing();$//
+runs of channels: a gradient that is there is overwritten|src/Tensor/Tensor.cs|s/accumulate = _written == null;/accumulate = false;/
+runs of channels: read where they lie by a convolution that cannot|src/Kernels/Conv2d/Conv2d.Cpu.cs|s/g is { R: 1, S: 1, Groups: 1 } \&\& !g.IsDepthwise \&\& /g.Groups == 1 \&\& /
+runs of channels: a source is kept for its run's sake|src/Tensor/Ops/Conv2dOp.cs|s/if (_x.IsDropped \&\& Tape.Differentiates/if (false \&\& Tape.Differentiates/
+plan: a run of channels read in place by a step that cannot|src/Tensor/Inference/PlanBuilder.cs|s/slice.CanBorrow \&\& slice.Output != Output \&\& .*/slice.CanBorrow \&\& slice.Output != Output;/
 plan: channel factors folded although an activation came first|src/Tensor/Inference/PlanBuilder.cs|s/ConvStep { IsOpen: true } conv/ConvStep conv/
 CWN backward: mean of the gradient forgotten, CPU|src/Kernels/WeightNorm/WeightNorm.Cpu.cs|s/shift\[o\] = g.Center ? .*;/shift[o] = 0;/
 OWN backward: wrong divided difference, reference|src/Kernels/Orthogonalize/Orthogonalize.Reference.cs|s/-sum \/ (sa \* sb \* (sa + sb))/-sum \/ (sa * sb * 2 * sa)/

@@ -23,6 +23,13 @@ public abstract class Device : IDisposable
     /// <summary>Kernels run some time after they were asked for, in order; reading waits for them.</summary>
     public virtual bool IsAsynchronous => false;
 
+    /// <summary>
+    /// Whether a convolution in all its directions, packed or not, reads an input whose pixels lie apart, or writes its gradient so (<see cref="Conv2dGeometry.InputPitch"/>, whatever it is in
+    /// <paramref name="g"/>): a run of the channels of a larger map, where it lies. If not, it refuses it, and the channels have to be copied.
+    /// </summary>
+    /// <param name="g">Shape.</param>
+    internal virtual bool CanReadStrided(in Conv2dGeometry g) => false;
+
     /// <summary>Begins, in the background, to make ready what most models ask a device for first. Harmless and cheap when that was done before.</summary>
     public virtual void CompileAhead()
     {

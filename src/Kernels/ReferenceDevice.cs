@@ -25,6 +25,9 @@ public sealed class ReferenceDevice : Device
     public override MemoryStatistics Memory => new(_rented, _rentedBytes, _peakBytes, _rentedBytes);
 
     /// <inheritdoc/>
+    internal override bool CanReadStrided(in Conv2dGeometry g) => true;
+
+    /// <inheritdoc/>
     public override DeviceBuffer Rent(long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);

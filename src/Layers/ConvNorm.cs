@@ -28,7 +28,7 @@ public static class ConvNorm
 
         Tensor Replace(Tensor old, Tensor next)
         {
-            if (old.Data.Buffer != next.Data.Buffer) tape.Release(old);
+            if (old.HeldIn != next.HeldIn) tape.Release(old);
             return next;
         }
     }

@@ -129,7 +129,7 @@ public sealed class Sequential : Module
     /// <summary>Nothing else reads what flowed between two parts of the chain: give it back as soon as it was read.</summary>
     private static Tensor Step(Tensor input, Tensor x, Tensor y)
     {
-        if (x != input && x.Data.Buffer != y.Data.Buffer && x.Data.Buffer != input.Data.Buffer) Tape.Current.Release(x);
+        if (x != input && x.HeldIn != y.HeldIn && x.HeldIn != input.HeldIn) Tape.Current.Release(x);
         return y;
     }
 }

@@ -15,15 +15,21 @@ internal static partial class OnnxOps
         t.Bind(op.Output, t.Graph.Slice(op.Name, t.PlainValue(op.Inputs[0]), [start], [start + count], [OnnxTranslation.ChannelAxis(op.Output)]));
     }
 
-    private static void ChannelShuffle(OnnxTranslation t, ChannelShuffleOp op)
+    private static void ChannelShuffle(OnnxTranslation t, ChannelShuffleOp op) => t.Bind(op.Output, Shuffled(t, op, t.Value(op.Inputs[0]), op.Groups));
+
+    /// <summary>A concatenation and a shuffle with a group for each of its inputs.</summary>
+    private static void Interleave(OnnxTranslation t, InterleaveOp op) =>
+        t.Bind(op.Output, Shuffled(t, op, t.Graph.Node("Concat", "", op.Inputs.Select(t.PlainValue), Int("axis", OnnxTranslation.ChannelAxis(op.Output))), op.Inputs.Count));
+
+    private static string Shuffled(OnnxTranslation t, Op op, string x, int groups)
     {
-        var x = op.Inputs[0];
-        if (x.Shape.Rank != 4) throw new NotSupportedException($"{OnnxTranslation.Describe(op)} of {x.Shape} cannot be written as ONNX: only the shuffle of a map can.");
+        var shape = op.Output.Shape;
+        if (shape.Rank != 4) throw new NotSupportedException($"{OnnxTranslation.Describe(op)} of {shape} cannot be written as ONNX: only the shuffle of a map can.");
         // The last of the three has the module's name: it is the one that others read.
-        int c = x.Shape[3];
-        string split = t.Graph.Reshape("", t.Value(x), 0, op.Groups, c / op.Groups, (long)x.Shape[1] * x.Shape[2]);
+        int c = shape[3];
+        string split = t.Graph.Reshape("", x, 0, groups, c / groups, (long)shape[1] * shape[2]);
         string swapped = t.Graph.Transpose("", split, 0, 2, 1, 3);
-        t.Bind(op.Output, t.Graph.Reshape(op.Name, swapped, 0, c, x.Shape[1], x.Shape[2]));
+        return t.Graph.Reshape(op.Name, swapped, 0, c, shape[1], shape[2]);
     }
 
     /// <summary>The channels before the part, the part, and the channels behind it.</summary>

@@ -26,6 +26,7 @@ internal static partial class OnnxOps
         [typeof(ConcatOp)] = (t, op) => Concat(t, (ConcatOp)op),
         [typeof(SliceOp)] = (t, op) => SliceChannels(t, (SliceOp)op),
         [typeof(ReplaceChannelsOp)] = (t, op) => ReplaceChannels(t, (ReplaceChannelsOp)op),
+        [typeof(InterleaveOp)] = (t, op) => Interleave(t, (InterleaveOp)op),
         [typeof(ChannelShuffleOp)] = (t, op) => ChannelShuffle(t, (ChannelShuffleOp)op),
         [typeof(UpsampleNearestOp)] = (t, op) => UpsampleNearest(t, (UpsampleNearestOp)op),
         [typeof(DepthToSpaceOp)] = (t, op) => DepthToSpace(t, (DepthToSpaceOp)op),

@@ -39,6 +39,12 @@ public abstract class Op
     /// <summary>The result shares its first input's memory (a reshape).</summary>
     public virtual bool IsView => false;
 
+    /// <summary>The result can stay where it is, inside its first input's memory, until somebody needs it dense: then it is computed.</summary>
+    internal virtual bool CanBorrow => false;
+
+    /// <summary>Reads this input through <see cref="Tensor.Strided"/> wherever it reads it.</summary>
+    internal virtual bool ReadsStrided(Tensor input) => false;
+
     /// <summary>What is special about this node, for people: the geometry.</summary>
     public virtual string Attributes => "";
 
@@ -73,6 +79,17 @@ public abstract class Op
 
     /// <summary>Where to write the gradient of an input; accumulate says whether to add to what is there.</summary>
     protected static BufferView Gradient(Tensor input, out bool accumulate) => input.GradientTarget(out accumulate);
+
+    /// <summary>As <see cref="Gradient"/>, for writers that can step over channels: the gradient of a run of channels is a part of its source's.</summary>
+    internal static StridedRows StridedGradient(Tensor input, out bool accumulate)
+    {
+        if (input.Producer is SliceOp slice)
+        {
+            var (source, first) = slice.Origin;
+            return new(source.GradientTarget(first, input.Shape[-1], out accumulate), source.Shape[-1], first);
+        }
+        return new(Gradient(input, out accumulate), input.Shape[-1], 0);
+    }
 
     /// <summary>
     /// Where to write the gradients of two inputs that one reduction gives, with one flag for both. One of them may have a gradient already and the other none (a parameter that a
@@ -110,10 +127,20 @@ public abstract class Op
     /// <summary>Computes a result that was given back again, into fresh memory of the tape.</summary>
     internal BufferView Recompute()
     {
+        if (Tape.IsClosed) throw DeviceBuffer.Disposed();
         var buffer = Inputs[0].Device.Rent(Output.Shape.Count);
         Tape.Own(buffer);
-        Tape.MarkRead(buffer); // otherwise it would not have been computed again
-        Recompute(Inputs[0].Device.Kernels, buffer.View);
+        // Something else would not have been computed again without a backward pass that reads it; a run of channels is read if its source is.
+        if (!CanBorrow || Tape.IsReadBackward(Inputs[0].HeldIn)) Tape.MarkRead(buffer);
+        try
+        {
+            Recompute(Inputs[0].Device.Kernels, buffer.View);
+        }
+        catch
+        {
+            Tape.GiveBack(buffer);
+            throw;
+        }
         return buffer.View;
     }
 
@@ -160,8 +187,11 @@ public abstract class Op
         try
         {
             if (IsView) Inputs[0].HasView = true;
-            Output = new Tensor(shape, IsView ? Inputs[0].Data : OutputMemory(shape), requiresGrad) { Producer = this };
-            Forward(Inputs[0].Device.Kernels);
+            if (!TryBorrow(shape, requiresGrad))
+            {
+                Output = new Tensor(shape, IsView ? Inputs[0].Data : OutputMemory(shape), requiresGrad) { Producer = this };
+                Forward(Inputs[0].Device.Kernels);
+            }
         }
         catch (OutOfMemoryException e)
         {
@@ -183,6 +213,16 @@ public abstract class Op
         {
             throw MemoryNames.Of(e, $"the gradients of {Label}, whose inputs are {string.Join(" and ", Inputs.Select(i => i.Shape))}");
         }
+    }
+
+    private bool TryBorrow(Shape shape, bool requiresGrad)
+    {
+        if (!CanBorrow) return false;
+        var view = new Tensor(shape, new BufferView(Inputs[0].HeldIn, 0, shape.Count), requiresGrad) { Producer = this, IsDropped = true };
+        if (!Tape.TryBorrow(view)) return false;
+        Inputs[0].HasView = true;
+        Output = view;
+        return true;
     }
 
     private BufferView OutputMemory(Shape shape)

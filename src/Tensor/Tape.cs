@@ -20,6 +20,7 @@ public sealed class Tape : IDisposable
     private readonly Tape? _outer;
     private readonly HashSet<DeviceBuffer> _owned = [];
     private readonly List<Op> _nodes = [];
+    private readonly HashSet<Tensor> _borrowers = [];
     private readonly HashSet<DeviceBuffer> _retained = [];
     private readonly HashSet<DeviceBuffer> _readBackward = []; // what the backward pass of a recorded node will read
     private bool _disposed, _walked;
@@ -131,7 +132,7 @@ public sealed class Tape : IDisposable
     /// <summary>Takes a result off the tape: the returned tensor outlives it and belongs to the caller. No gradient flows through it.</summary>
     public Tensor Keep(Tensor tensor)
     {
-        if (_owned.Remove(tensor.Data.Buffer)) return new Tensor(tensor.Shape, tensor.Data);
+        if (TryTake(tensor.Data.Buffer)) return new Tensor(tensor.Shape, tensor.Data);
         var copy = Tensor.Empty(tensor.Device, tensor.Shape);
         tensor.Device.Kernels.Scale(tensor.Data, copy.Data, 1, accumulate: false);
         return copy;
@@ -143,10 +144,17 @@ public sealed class Tape : IDisposable
     /// </summary>
     public void Release(Tensor tensor)
     {
-        if (tensor.IsDropped || IsTrace || IsSymbolic || KeepsReleased) return;
-        var buffer = tensor.Data.Buffer;
+        if (IsTrace || IsSymbolic || KeepsReleased) return;
+        var buffer = tensor.HeldIn;
+        bool isRead = Differentiates && IsReadBackward(buffer);
+        if (tensor.IsDropped)
+        {
+            // A run of channels that was never copied has no memory to give back, and need not be copied when its source goes.
+            if (!isRead) _borrowers.Remove(tensor);
+            return;
+        }
         if (_retained.Contains(buffer)) return;
-        if (!Differentiates || !_readBackward.Contains(buffer)) GiveBack(buffer);
+        if (!isRead) GiveBack(buffer);
         else if (Drops(tensor)) tensor.IsDropped = GiveBack(buffer);
     }
 
@@ -172,6 +180,7 @@ public sealed class Tape : IDisposable
         }
         foreach (var buffer in _owned) buffer.Dispose();
         _owned.Clear();
+        _borrowers.Clear();
         _nodes.Clear();
     }
 
@@ -190,14 +199,42 @@ public sealed class Tape : IDisposable
     }
 
     /// <summary>Leaves a buffer of this tape to the caller, who gives it back; false if it is not this tape's.</summary>
-    internal bool TryTake(DeviceBuffer buffer) => _owned.Remove(buffer);
+    internal bool TryTake(DeviceBuffer buffer)
+    {
+        CopyBorrowers(buffer);
+        return _owned.Remove(buffer);
+    }
+
+    /// <summary>Its memory went back.</summary>
+    internal bool IsClosed => _disposed;
 
     /// <summary>Gives a buffer of this tape back now; false if it is not this tape's.</summary>
     internal bool GiveBack(DeviceBuffer buffer)
     {
-        if (!_owned.Remove(buffer)) return false;
+        if (!_owned.Contains(buffer)) return false;
+        CopyBorrowers(buffer);
+        _owned.Remove(buffer);
         buffer.Dispose();
         return true;
+    }
+
+    /// <summary>Makes a result that lies in the memory of its source. Only of what the tape owns: it copies what is still wanted before it gives that back, and nobody else can.</summary>
+    internal bool TryBorrow(Tensor view)
+    {
+        if (!_owned.Contains(view.HeldIn)) return false;
+        _borrowers.Add(view);
+        return true;
+    }
+
+    /// <summary>The last chance of what lies in this memory to be copied.</summary>
+    private void CopyBorrowers(DeviceBuffer lender)
+    {
+        if (_borrowers.Count == 0) return;
+        foreach (var borrower in _borrowers.Where(b => b.HeldIn == lender).ToArray())
+        {
+            _borrowers.Remove(borrower);
+            _ = borrower.Data;
+        }
     }
 
     internal void Record(Op node)
@@ -206,9 +243,9 @@ public sealed class Tape : IDisposable
         if (!Differentiates) return;
         foreach (var input in node.Inputs)
         {
-            if (node.BackwardReads(input) || node.CanRecompute) MarkRead(input.Data.Buffer);
+            if (node.BackwardReads(input) || node.CanRecompute) MarkRead(input.HeldIn);
         }
-        if (node.BackwardReads(node.Output)) MarkRead(node.Output.Data.Buffer);
+        if (node.BackwardReads(node.Output)) MarkRead(node.Output.HeldIn);
     }
 
     /// <summary>A backward pass will read this memory. It is the memory that is marked, not the tensor: others may show the same.</summary>
@@ -216,6 +253,9 @@ public sealed class Tape : IDisposable
     {
         for (var tape = this; tape != null; tape = tape._outer) tape._readBackward.Add(buffer); // it may be an outer tape's
     }
+
+    /// <summary>The backward pass of a recorded node will read this memory.</summary>
+    internal bool IsReadBackward(DeviceBuffer buffer) => _readBackward.Contains(buffer);
 
     private void CheckCanWalk(Tensor from)
     {
@@ -237,6 +277,7 @@ public sealed class Tape : IDisposable
             // Everything that reads this result ran after it, so its reader's backward is done: only the node itself still needed it.
             output.ReleaseGradient();
             node.ReleaseSaved();
+            _borrowers.Remove(output);
             if (!node.IsView && !output.IsDropped && !_retained.Contains(output.Data.Buffer)) GiveBack(output.Data.Buffer);
         }
         _nodes.Clear();

@@ -16,6 +16,9 @@ public class Tensor : IDisposable
     private DeviceBuffer? _gradient;
     private DeferredGradient? _deferred;
 
+    // While a gradient is written run by run of its channels: the runs that are there. Null when it is whole, or not there at all.
+    private List<(int First, int End)>? _written;
+
     /// <summary>Wraps memory as a tensor.</summary>
     internal Tensor(Shape shape, BufferView data, bool requiresGrad = false)
     {
@@ -36,18 +39,26 @@ public class Tensor : IDisposable
         get
         {
             if (!IsDropped) return _data;
-            IsDropped = false;
             _data = Producer!.Recompute();
+            IsDropped = false;
             return _data;
         }
         internal set => _data = value;
     }
 
-    /// <summary>Its memory was given back; whoever reads it has it computed again.</summary>
+    /// <summary>
+    /// It has no memory of its own at the moment, because that was given back or because it is a run of channels that nobody needed as dense memory yet; whoever reads <see cref="Data"/> has it computed.
+    /// </summary>
     internal bool IsDropped { get; set; }
 
     /// <summary>Another tensor shows its memory, and would not notice that it was computed again elsewhere.</summary>
     internal bool HasView { get; set; }
+
+    /// <summary>The elements where they lie: inside another tensor while nobody needed a dense copy, for readers that can step over the channels between.</summary>
+    internal StridedRows Strided => IsDropped && Producer is SliceOp slice ? slice.InSource : new(Data, Shape[-1], 0);
+
+    /// <summary>The memory it has, or its source's; without computing anything.</summary>
+    internal DeviceBuffer HeldIn => _data.Buffer;
 
     /// <summary>It has no values: it stands for what an <see cref="InferencePlan"/> will be given, or depends on it.</summary>
     internal bool IsSymbolic { get; init; }
@@ -74,6 +85,7 @@ public class Tensor : IDisposable
         {
             if (!HasGradient) throw new InvalidOperationException("This tensor has no gradient: call Tape.Backward first, and mark inputs whose gradient you want with requiresGrad.");
             WriteDeferred();
+            WriteMissing();
             return _gradient!.View;
         }
     }
@@ -168,6 +180,7 @@ public class Tensor : IDisposable
     public void ZeroGrad()
     {
         HasGradient = false;
+        _written = null;
         _deferred?.Dispose();
         _deferred = null;
     }
@@ -199,9 +212,26 @@ public class Tensor : IDisposable
     internal BufferView GradientTarget(out bool accumulate)
     {
         WriteDeferred();
+        WriteMissing();
         accumulate = HasGradient;
         _gradient ??= Device.Rent(Shape.Count); // not Data's: what was given back or dropped stays so
         HasGradient = true;
+        return _gradient.View;
+    }
+
+    /// <summary>
+    /// The same for a run of channels only, whose place is in the gradient of the whole tensor. Channels that nobody writes become zero when the gradient is read, so runs that together are all
+    /// of it are written once each, and nothing is filled before.
+    /// </summary>
+    internal BufferView GradientTarget(int first, int count, out bool accumulate)
+    {
+        WriteDeferred();
+        _gradient ??= Device.Rent(Shape.Count);
+        if (!HasGradient) (_written, HasGradient) = ([], true);
+        if (_written != null && _written.Exists(run => run.First < first + count && first < run.End)) WriteMissing();
+        accumulate = _written == null;
+        _written?.Add((first, first + count));
+        if (_written?.Sum(run => run.End - run.First) == Shape[-1]) _written = null;
         return _gradient.View;
     }
 
@@ -232,9 +262,29 @@ public class Tensor : IDisposable
         _deferred = null;
     }
 
+    /// <summary>The channels of a gradient that nobody wrote are zero.</summary>
+    private void WriteMissing()
+    {
+        if (_written is not { } written) return;
+        _written = null;
+        int channels = Shape[-1], end = 0;
+        long rows = Shape.Count / channels;
+        foreach (var run in written.Append((First: channels, End: channels)).OrderBy(run => run.First))
+        {
+            if (run.First > end)
+            {
+                using var zeros = Device.Rent(rows * (run.First - end));
+                Device.Kernels.Fill(zeros.View, 0);
+                Device.Kernels.CopyChannels(new ChannelsGeometry(rows, run.First - end, run.First - end, 0, channels, end), zeros.View, _gradient!.View, accumulate: false);
+            }
+            end = run.End;
+        }
+    }
+
     /// <summary>Gives the gradient's memory back.</summary>
     internal void ReleaseGradient()
     {
+        _written = null;
         _deferred?.Dispose();
         _deferred = null;
         _gradient?.Dispose();
@@ -247,7 +297,7 @@ public class Tensor : IDisposable
     {
         if (!disposing) return;
         ReleaseGradient();
-        Data.Buffer.Dispose();
+        if (!IsDropped) _data.Buffer.Dispose();
     }
 
     private static void CheckCount(int count, Shape shape)

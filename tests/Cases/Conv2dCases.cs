@@ -9,6 +9,7 @@ internal static class Conv2dCases
         .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).SelectMany((g, i) => Directions(g, i)),
         .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).Select(Moments),
         .. Dense.Concat(Grouped).Concat(Depthwise).Concat(LongSums).SelectMany((g, i) => Packed(g, i)),
+        .. Strided.SelectMany((g, i) => Directions(g, i)), .. Strided.Select(Moments), .. Strided.SelectMany((g, i) => Packed(g, i)),
         .. Timed.SelectMany((g, i) => Directions(g, i, benchmark: true).Append(Inference(g, ActivationKind.ReLU, Residual.None, bias: true, benchmark: true))),
     ];
 
@@ -37,6 +38,14 @@ internal static class Conv2dCases
         new(1, 5, 6, 16, 16, 1, 1) { PadTop = -1, PadRight = -2 },
         // Large enough to be cut into many pieces, and maps larger than caches.
         Square(3, 16, 24, 70, 3, pad: 1), Square(4, 16, 40, 72, 1), Square(2, 103, 17, 36, 1), Square(3, 19, 3, 21, 3, pad: 1),
+    ];
+
+    /// <summary>A run of the channels of a larger map: 1×1 convolutions whose pixels lie apart. Long sums, strides, padding, maps that are cut, and packed rows of x in the weight gradient.</summary>
+    private static IEnumerable<Conv2dGeometry> Strided =>
+    [
+        Square(1, 1, 3, 5, 1) with { InputPitch = 7 }, Square(2, 5, 7, 17, 1) with { InputPitch = 14 }, Square(2, 9, 58, 58, 1) with { InputPitch = 116 }, Square(1, 5, 300, 20, 1) with { InputPitch = 301 },
+        Square(1, 7, 16, 100, 1, stride: 2) with { InputPitch = 40 }, Square(2, 3, 24, 24, 1, pad: 1) with { InputPitch = 32 }, Square(2, 103, 17, 36, 1) with { InputPitch = 20 },
+        Square(1, 6, 800, 130, 1) with { InputPitch = 1000 },
     ];
 
     private static IEnumerable<Conv2dGeometry> Grouped =>
@@ -110,31 +119,32 @@ internal static class Conv2dCases
         foreach (bool flag in both)
         {
             var role = flag ? Role.InOut : Role.Out;
-            var x = new Operand("x", g.InputLength, Role.In);
+            var x = new Operand("x", ReadLength(g), Role.In);
             var w = new Operand("w", g.WeightLength, Role.In);
             var dy = new Operand("dy", g.OutputLength, Role.In);
             string accumulate = flag ? " accumulate" : "";
             yield return Row(nameof(IKernels.Conv2dForward), flag ? $"{g} bias" : $"{g}",
                 [x, w, new("b", g.K, flag ? Role.In : Role.None), new("y", g.OutputLength, Role.Out)],
                 (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], default));
-            yield return Row(nameof(IKernels.Conv2dInputGradient), g + accumulate, [dy, w, new("dx", g.InputLength, role)],
+            // Where pixels lie apart, what lies between them is read too: it must stay as it is.
+            yield return Row(nameof(IKernels.Conv2dInputGradient), g + accumulate, [dy, w, new("dx", ReadLength(g), g.InputPitch == g.C ? role : Role.InOut)],
                 (k, v) => k.Conv2dInputGradient(g, v[0], v[1], v[2], flag));
             yield return Row(nameof(IKernels.Conv2dWeightGradient), g + accumulate, [x, dy, new("dw", g.WeightLength, role)],
                 (k, v) => k.Conv2dWeightGradient(g, v[0], v[1], v[2], flag));
         }
 
         KernelCase Row(string kernel, string name, Operand[] operands, Action<IKernels, BufferView[]> invoke) =>
-            new(kernel, name, Tolerance.Terms, 1e-6, operands, invoke) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+            new(kernel, name, Tolerance.Terms, 1e-6, operands, invoke) { IsFor = d => IsFor(d, g), Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
     }
 
     /// <summary>The result's mean and variance, found on the way.</summary>
     private static KernelCase Moments(Conv2dGeometry g) =>
         new(nameof(IKernels.Conv2dForward), $"{g} moments", Tolerance.Value, 2e-5,
             [
-                new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, Role.In, i => 3 + (i % 5)),
+                new("x", ReadLength(g), Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, Role.In, i => 3 + (i % 5)),
                 new("y", g.OutputLength, Role.Out), new("moments", 2 * g.K, Role.Out),
             ],
-            (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], v[4]));
+            (k, v) => k.Conv2dForward(g, v[0], v[1], v[2], v[3], v[4])) { IsFor = d => IsFor(d, g) };
 
     private enum Residual
     {
@@ -168,7 +178,7 @@ internal static class Conv2dCases
         new(benchmark || residual != Residual.None ? nameof(IKernels.Conv2dPacked) : nameof(IKernels.Conv2dPack),
             $"{g} {activation}{(residual == Residual.None ? "" : $" residual {residual}")}{(bias ? " bias" : "")}{(accuracy == Conv2dAccuracy.Fast ? " fast" : "")}", Tolerance.Value, 1e-5,
             [
-                new("x", g.InputLength, Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, bias ? Role.In : Role.None),
+                new("x", ReadLength(g), Role.In), new("w", g.WeightLength, Role.In, i => Unit(i) / Math.Sqrt(g.R * g.S * g.GroupC)), new("b", g.K, bias ? Role.In : Role.None),
                 new("residual", g.OutputLength, residual == Residual.Apart ? Role.In : Role.None),
                 new("y", g.OutputLength, residual == Residual.InPlace ? Role.InOut : Role.Out),
             ],
@@ -176,7 +186,12 @@ internal static class Conv2dCases
             {
                 using var packed = k.Conv2dPack(g, v[1], accuracy);
                 k.Conv2dPacked(packed, activation, v[0], v[2], residual == Residual.InPlace ? v[4] : v[3], v[4]);
-            }) { Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+            }) { IsFor = d => IsFor(d, g), Flops = 2.0 * g.Macs, BenchmarkOnly = benchmark };
+
+    /// <summary>From the first element that is read to the last.</summary>
+    private static long ReadLength(Conv2dGeometry g) => (((long)g.N * g.H * g.W) - 1) * g.InputPitch + g.C;
+
+    private static bool IsFor(Device device, in Conv2dGeometry g) => g.InputPitch == g.C || device.CanReadStrided(g);
 
     /// <summary>Between −1.7 and 1.7, standard deviation about 1.</summary>
     private static double Unit(long i) => ((i * 0.6180339887 % 1) - 0.5) * 3.46;

@@ -80,6 +80,9 @@ public sealed class KernelCase
     /// <summary>Calls the kernel.</summary>
     public Action<IKernels, BufferView[]> Invoke { get; }
 
+    /// <summary>Devices that have the kernel for this shape; the others refuse it.</summary>
+    public Func<Device, bool> IsFor { get; init; } = _ => true;
+
     /// <summary>Floating-point operations, where counting them makes sense; for benchmarks.</summary>
     public double Flops { get; init; }
 

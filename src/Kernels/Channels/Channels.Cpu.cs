@@ -1,5 +1,3 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace RefConv.Kernels;
@@ -28,17 +26,21 @@ internal sealed unsafe partial class CpuKernels
     public void ChannelShuffle(long rows, int channels, int groups, BufferView x, BufferView y, bool accumulate)
     {
         int each = channels / groups;
+        // Of two groups, or groups of two, the halves of x or of y alternate: that is done with vectors.
+        if (groups == 2 && !accumulate)
+        {
+            Interleave(new InterleaveGeometry(rows, each, channels, 0, channels, each), x, x, y);
+            return;
+        }
+        if (each == 2)
+        {
+            Deinterleave(new InterleaveGeometry(rows, groups, channels, 0, channels, groups), x, y, y, accumulate, accumulate);
+            return;
+        }
         float* from = P(x), to = P(y);
         ParallelRange(rows, Math.Max(1, ChannelsGrain / Math.Max(1, channels)), (first, last) =>
         {
-            for (long row = first; row < last; row++)
-            {
-                float* source = from + (row * channels), target = to + (row * channels);
-                if (accumulate) Shuffle(source, target, each, groups, accumulate: true);
-                else if (groups == 2) Interleave(source, source + each, target, each);
-                else if (each == 2) Deinterleave(source, target, target + groups, groups);
-                else Shuffle(source, target, each, groups, accumulate: false);
-            }
+            for (long row = first; row < last; row++) Shuffle(from + (row * channels), to + (row * channels), each, groups, accumulate);
         });
     }
 
@@ -66,45 +68,6 @@ internal sealed unsafe partial class CpuKernels
         {
             float* to = target;
             for (int i = 0; i < each; i++, source++, to += groups) *to = accumulate ? *to + *source : *source;
-        }
-    }
-
-    /// <summary>
-    /// a0 b0 a1 b1 …: two groups, the case of ShuffleNetV2. Each float is widened to 64 bits; b's half is moved up by 32 and joined to a's, which makes a pair
-    /// (the lower half comes first in memory).
-    /// </summary>
-    private static void Interleave(float* a, float* b, float* target, int count)
-    {
-        int i = 0, n = Vector<uint>.Count;
-        for (; i + n <= count; i += n)
-        {
-            Vector.Widen(Unsafe.ReadUnaligned<Vector<uint>>(a + i), out var a0, out var a1);
-            Vector.Widen(Unsafe.ReadUnaligned<Vector<uint>>(b + i), out var b0, out var b1);
-            Unsafe.WriteUnaligned(target + (2 * i), a0 | (b0 << 32));
-            Unsafe.WriteUnaligned(target + (2 * i) + n, a1 | (b1 << 32));
-        }
-        for (; i < count; i++)
-        {
-            target[2 * i] = a[i];
-            target[(2 * i) + 1] = b[i];
-        }
-    }
-
-    /// <summary>The inverse: even elements to a, odd ones to b.</summary>
-    private static void Deinterleave(float* source, float* a, float* b, int count)
-    {
-        int i = 0, n = Vector<uint>.Count;
-        for (; i + n <= count; i += n)
-        {
-            var p0 = Unsafe.ReadUnaligned<Vector<ulong>>(source + (2 * i));
-            var p1 = Unsafe.ReadUnaligned<Vector<ulong>>(source + (2 * i) + n);
-            Unsafe.WriteUnaligned(a + i, Vector.Narrow(p0, p1));
-            Unsafe.WriteUnaligned(b + i, Vector.Narrow(p0 >>> 32, p1 >>> 32));
-        }
-        for (; i < count; i++)
-        {
-            a[i] = source[2 * i];
-            b[i] = source[(2 * i) + 1];
         }
     }
 }

@@ -110,7 +110,7 @@ internal sealed unsafe partial class CpuKernels
         CutSum(ref plan);
         plan.Prefetch = IsLargeMatrix(map) && groups == 1 && (long)map.SourceC * map.TargetC <= 1 << 16;
         plan.Stream = plan.Blocks == 1 && !accumulate && (long)map.Points * map.TargetC >= MinStreamed
-            && (nint)target % sizeof(V) == 0 && panels.Width % Simd.Width<V>() == 0;
+            && (nint)target % sizeof(V) == 0 && panels.Width % Simd.Width<V>() == 0 && map.TargetPitch % Simd.Width<V>() == 0;
         plan.Finish = finish;
         plan.Finish.Moments = moments == null ? null : pivots.Pointer;
         Fork(macs, plan.RowBlocks * plan.ColumnBlocks, (item, worker) => GatherBlock<V>(plan, item, worker));
@@ -245,7 +245,7 @@ internal sealed unsafe partial class CpuKernels
                 for (int m = firstRow, rows; m < lastRow; m += rows)
                 {
                     rows = Tiles.NextRows(lastRow - m);
-                    if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourceC, rows);
+                    if (plan.Prefetch && panel == firstPanel) PrefetchRows(source[m] + segments->First, segments->Length, plan.Map.SourcePitch, rows);
                     if (!finish)
                     {
                         // Where the sums go is asked for before they are made, so that the stores do not wait for it.

@@ -7,6 +7,7 @@ internal sealed unsafe partial class CpuKernels
 {
     public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy)
     {
+        if (!ReadsStrided(g)) g.MustBeDense();
         if (g.IsDepthwise) return new CpuPackedConv2d(_device, g, PackedKind.Depthwise, CopyOf(w));
         return Simd.MaxWidth switch
         {

@@ -20,6 +20,9 @@ internal unsafe struct PixelMap
 {
     public int Images, GridH, GridW;
     public int SourceH, SourceW, SourceC, StepH, StepW;
+
+    /// <summary>Floats from one pixel to the next: SourceC and TargetC, or more where the pixels are runs of the channels of a larger map.</summary>
+    public int SourcePitch, TargetPitch;
     public int TargetH, TargetW, TargetC, TargetStepH, TargetStepW, TargetTop, TargetLeft;
     public int Taps;
     public Tap* Tap;
@@ -33,15 +36,15 @@ internal unsafe struct PixelMap
         *tap = default;
         return new PixelMap
         {
-            Images = 1, GridH = 1, GridW = rows, SourceH = 1, SourceW = rows, SourceC = sourceC, StepH = 1, StepW = 1,
-            TargetH = 1, TargetW = rows, TargetC = targetC, TargetStepH = 1, TargetStepW = 1, Taps = 1, Tap = tap,
+            Images = 1, GridH = 1, GridW = rows, SourceH = 1, SourceW = rows, SourceC = sourceC, SourcePitch = sourceC, StepH = 1, StepW = 1,
+            TargetH = 1, TargetW = rows, TargetC = targetC, TargetPitch = targetC, TargetStepH = 1, TargetStepW = 1, Taps = 1, Tap = tap,
         };
     }
 
     /// <summary>y from x, and what the weight gradient reads of x. Memory for R·S taps is given.</summary>
     public static PixelMap Forward(in Conv2dGeometry g, Tap* taps)
     {
-        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.C, g.K, taps);
+        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.C, g.K, taps) with { SourcePitch = g.InputPitch };
         for (int r = 0; r < g.R; r++)
         for (int s = 0; s < g.S; s++)
         {
@@ -49,8 +52,8 @@ internal unsafe struct PixelMap
         }
         return new PixelMap
         {
-            Images = g.N, GridH = g.P, GridW = g.Q, SourceH = g.H, SourceW = g.W, SourceC = g.C, StepH = g.StrideH, StepW = g.StrideW,
-            TargetH = g.P, TargetW = g.Q, TargetC = g.K, TargetStepH = 1, TargetStepW = 1, Taps = g.R * g.S, Tap = taps,
+            Images = g.N, GridH = g.P, GridW = g.Q, SourceH = g.H, SourceW = g.W, SourceC = g.C, SourcePitch = g.InputPitch, StepH = g.StrideH, StepW = g.StrideW,
+            TargetH = g.P, TargetW = g.Q, TargetC = g.K, TargetPitch = g.K, TargetStepH = 1, TargetStepW = 1, Taps = g.R * g.S, Tap = taps,
         };
     }
 
@@ -62,7 +65,7 @@ internal unsafe struct PixelMap
     /// </summary>
     public static PixelMap InputGradient(in Conv2dGeometry g, int phaseH, int phaseW, Tap* taps)
     {
-        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.K, g.C, taps);
+        if (g.IsPointwise) return Identity(checked(g.N * g.H * g.W), g.K, g.C, taps) with { TargetPitch = g.InputPitch };
         int count = 0;
         // Backwards, so that taps follow one another in dy from left to right as they do in the forward direction.
         for (int r = g.R - 1; r >= 0; r--)
@@ -74,8 +77,8 @@ internal unsafe struct PixelMap
         return new PixelMap
         {
             Images = g.N, GridH = (g.H - phaseH + g.StrideH - 1) / g.StrideH, GridW = (g.W - phaseW + g.StrideW - 1) / g.StrideW,
-            SourceH = g.P, SourceW = g.Q, SourceC = g.K, StepH = 1, StepW = 1,
-            TargetH = g.H, TargetW = g.W, TargetC = g.C, TargetStepH = g.StrideH, TargetStepW = g.StrideW, TargetTop = phaseH, TargetLeft = phaseW,
+            SourceH = g.P, SourceW = g.Q, SourceC = g.K, SourcePitch = g.K, StepH = 1, StepW = 1,
+            TargetH = g.H, TargetW = g.W, TargetC = g.C, TargetPitch = g.InputPitch, TargetStepH = g.StrideH, TargetStepW = g.StrideW, TargetTop = phaseH, TargetLeft = phaseW,
             Taps = count, Tap = taps,
         };
     }
@@ -94,11 +97,11 @@ internal unsafe struct PixelMap
                 // A run of points in one row of the grid: they share the source row.
                 int run = Math.Min(GridW - v, count - done);
                 int h = (u * StepH) + Tap[t].Top, w = (v * StepW) + Tap[t].Left;
-                float* line = source + (((long)n * SourceH) + h) * SourceW * SourceC;
+                float* line = source + (((long)n * SourceH) + h) * SourceW * SourcePitch;
                 bool inside = (uint)h < (uint)SourceH;
                 for (int i = 0; i < run; i++, w += StepW)
                 {
-                    rows[done + i] = inside && (uint)w < (uint)SourceW ? line + ((long)w * SourceC) : zeros;
+                    rows[done + i] = inside && (uint)w < (uint)SourceW ? line + ((long)w * SourcePitch) : zeros;
                 }
                 done += run;
                 v = 0;
@@ -114,7 +117,7 @@ internal unsafe struct PixelMap
         for (int i = 0; i < count; i++)
         {
             long h = (u * TargetStepH) + TargetTop, w = (v * TargetStepW) + TargetLeft;
-            rows[i] = target + (((((long)n * TargetH) + h) * TargetW) + w) * TargetC;
+            rows[i] = target + (((((long)n * TargetH) + h) * TargetW) + w) * TargetPitch;
             if (++v < GridW) continue;
             v = 0;
             if (++u == GridH) (n, u) = (n + 1, 0);
@@ -135,14 +138,14 @@ internal unsafe struct PixelMap
         for (int t = 0, taps; t < Taps; t += taps)
         {
             // Neighbouring taps see neighbouring pixels: with one group the copy of a whole kernel row is one run of memory.
-            taps = depth == SourceC ? AdjacentTaps(t) : 1;
+            taps = depth == SourcePitch ? AdjacentTaps(t) : 1;
             float* to = windows + ((long)t * depth);
             var (n, u, v) = Point(first);
             for (int done = 0; done < count;)
             {
                 int run = Math.Min(GridW - v, count - done);
                 int h = (u * StepH) + Tap[t].Top, w = (v * StepW) + Tap[t].Left;
-                float* line = source + (((((long)n * SourceH) + h) * SourceW) * SourceC) + offset;
+                float* line = source + (((((long)n * SourceH) + h) * SourceW) * SourcePitch) + offset;
                 bool inside = (uint)h < (uint)SourceH;
                 for (int i = 0; i < run; i++, w += StepW, to += stride)
                 {
@@ -151,7 +154,7 @@ internal unsafe struct PixelMap
                     if (!inside) high = 0;
                     else if (w < 0 || w + taps > SourceW) (low, high) = (Math.Clamp(-w, 0, taps), Math.Clamp(SourceW - w, 0, taps));
                     if (high - low < taps) Fill<V>(to, taps * depth);
-                    if (high > low) Copy<V>(line + ((long)(w + low) * SourceC), to + (low * depth), (high - low) * depth);
+                    if (high > low) Copy<V>(line + ((long)(w + low) * SourcePitch), to + (low * depth), (high - low) * depth);
                     if (high < taps) Fill<V>(to + (Math.Max(low, high) * depth), (taps - Math.Max(low, high)) * depth);
                 }
                 done += run;

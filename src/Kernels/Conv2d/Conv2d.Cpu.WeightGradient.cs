@@ -185,16 +185,16 @@ internal sealed unsafe partial class CpuKernels
     /// What the tiles of a piece fetch for its next chunk, with every step of their loop a little: asked for all at once it would fill the queue of the memory and make the tile wait behind it.
     /// </summary>
     /// <remarks>
-    /// A piece that has all rows and columns reads both maps from end to end, and that is how it fetches them: the first tiles x, the others dy. A piece that has some of them meets each point of
+    /// A piece that has all rows and columns of dense maps reads both from end to end, and that is how it fetches them: the first tiles x, the others dy. A piece that has some of them meets each point of
     /// the next chunk a whole row of the map further on, a pattern that the processor does not see: the first tiles fetch a line of x of every point, one a step, those after them one of dy.
     /// </remarks>
     private struct NextChunk(in OuterPlan plan, int point, int points, int firstRow, int lastRow, int firstPanel, int lastPanel, int panelsDone, bool wanted)
     {
         private const int Line = 16;
-        private readonly float* _x = plan.X + ((long)point * plan.Map.SourceC) + firstRow, _dy = plan.Dy + ((long)point * plan.Map.TargetC) + plan.Panels.FirstColumn(firstPanel);
-        private readonly int _stepX = plan.Map.SourceC, _stepDy = plan.Map.TargetC, _points = points;
+        private readonly float* _x = plan.X + ((long)point * plan.Map.SourcePitch) + firstRow, _dy = plan.Dy + ((long)point * plan.Map.TargetC) + plan.Panels.FirstColumn(firstPanel);
+        private readonly int _stepX = plan.Map.SourcePitch, _stepDy = plan.Map.TargetC, _points = points;
         private readonly int _linesX = Pieces(lastRow - firstRow, Line), _linesDy = Pieces((lastPanel - firstPanel) * plan.Panels.Wide, Line);
-        private readonly bool _wanted = wanted, _whole = lastRow - firstRow == plan.Rows && lastPanel - firstPanel == plan.Panels.Count;
+        private readonly bool _wanted = wanted, _whole = lastRow - firstRow == plan.Rows && lastPanel - firstPanel == plan.Panels.Count && plan.Map.SourcePitch == plan.Map.SourceC;
         private readonly int _tiles = (lastPanel - firstPanel) * Pieces(lastRow - firstRow, Tiles.MaxRows);
         private int _tile = panelsDone * Pieces(lastRow - firstRow, Tiles.MaxRows);
 

@@ -12,6 +12,7 @@ internal sealed unsafe partial class CpuKernels
 {
     public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments)
     {
+        if (!ReadsStrided(g)) g.MustBeDense();
         if (g.IsDepthwise)
         {
             DepthwiseForward(g, P(x), P(w), P(b), P(y), P(moments));
@@ -28,6 +29,7 @@ internal sealed unsafe partial class CpuKernels
 
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
     {
+        if (!ReadsStrided(g)) g.MustBeDense();
         if (g.IsDepthwise)
         {
             DepthwiseInputGradient(g, P(dy), P(w), P(dx), accumulate);
@@ -44,6 +46,7 @@ internal sealed unsafe partial class CpuKernels
 
     public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate)
     {
+        if (!ReadsStrided(g)) g.MustBeDense();
         if (g.IsDepthwise)
         {
             DepthwiseWeightGradient(g, P(x), P(dy), P(dw), accumulate);
@@ -57,6 +60,12 @@ internal sealed unsafe partial class CpuKernels
             default: DenseWeightGradient<float>(g, P(x), P(dy), P(dw), accumulate); break;
         }
     }
+
+    /// <summary>
+    /// Shapes whose input, and its gradient, may be a run of channels of a larger map: 1×1 convolutions of one group. The gathered product and the outer products find pixels through pointers, so
+    /// it does not matter to them how far apart those lie. See <see cref="Device.CanReadStrided"/>.
+    /// </summary>
+    internal static bool ReadsStrided(in Conv2dGeometry g) => g is { R: 1, S: 1, Groups: 1 } && !g.IsDepthwise && !SmallGroupsFit(g.C, g.K) && !SmallGroupsFit(g.K, g.C);
 
     private void DenseForward<V>(in Conv2dGeometry g, float* x, float* w, float* b, float* y, float* moments) where V : unmanaged
     {

@@ -5,6 +5,7 @@ internal sealed partial class GpuKernels
 {
     public PackedConv2d Conv2dPack(in Conv2dGeometry g, BufferView w, Conv2dAccuracy accuracy)
     {
+        g.MustBeDense();
         var copy = _device.Rent(w.Length);
         Scale(w, copy.View, 1, accumulate: false);
         return new GpuPackedConv2d(g, copy);

@@ -9,6 +9,7 @@ internal sealed partial class GpuKernels
 {
     public void Conv2dForward(in Conv2dGeometry g, BufferView x, BufferView w, BufferView b, BufferView y, BufferView moments)
     {
+        g.MustBeDense();
         if (g.OutputLength > 0)
         {
             if (g.IsDepthwise) DepthwiseForward(g, x, w, b, default, ActivationKind.Identity, y);
@@ -19,6 +20,7 @@ internal sealed partial class GpuKernels
 
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
     {
+        g.MustBeDense();
         if (g.InputLength == 0) return;
         if (g.IsDepthwise) DepthwiseInputGradient(g, dy, w, dx, accumulate);
         else DenseInputGradient(g, dy, w, dx, accumulate);
@@ -26,6 +28,7 @@ internal sealed partial class GpuKernels
 
     public void Conv2dWeightGradient(in Conv2dGeometry g, BufferView x, BufferView dy, BufferView dw, bool accumulate)
     {
+        g.MustBeDense();
         if (g.WeightLength == 0) return;
         if (g.IsDepthwise) DepthwiseWeightGradient(g, x, dy, dw, accumulate);
         else DenseWeightGradient(g, x, dy, dw, accumulate);

@@ -43,7 +43,7 @@ internal sealed partial class ReferenceKernels
     public void Conv2dInputGradient(in Conv2dGeometry g, BufferView dy, BufferView w, BufferView dx, bool accumulate)
     {
         Span<double> outputGradient = S(dy), weight = S(w), inputGradient = S(dx);
-        if (!accumulate) inputGradient.Clear();
+        for (int pixel = 0; pixel < g.N * g.H * g.W && !accumulate; pixel++) inputGradient.Slice(pixel * g.InputPitch, g.C).Clear();
         // Every product of the forward pass sends its share of the gradient back to the input element that it used.
         for (int n = 0; n < g.N; n++)
         for (int p = 0; p < g.P; p++)
@@ -79,7 +79,7 @@ internal sealed partial class ReferenceKernels
     }
 
     /// <summary>
-    /// Where in x [N, H, W, C] output (n, p, q, k) meets kernel element (r, s, c), c counting inside k's group; −1 if that is padding, a zero.
+    /// Where in x [N, H, W, InputPitch] output (n, p, q, k) meets kernel element (r, s, c), c counting inside k's group; −1 if that is padding, a zero.
     /// </summary>
     private static int InputIndex(in Conv2dGeometry g, int n, int p, int q, int k, int r, int s, int c)
     {
@@ -87,7 +87,7 @@ internal sealed partial class ReferenceKernels
         int w = (q * g.StrideW) + (s * g.DilationW) - g.PadLeft;
         if (h < 0 || h >= g.H || w < 0 || w >= g.W) return -1;
         int group = k / g.GroupK;
-        return (((((n * g.H) + h) * g.W) + w) * g.C) + (group * g.GroupC) + c;
+        return (((((n * g.H) + h) * g.W) + w) * g.InputPitch) + (group * g.GroupC) + c;
     }
 
     /// <summary>Index into y [N, P, Q, K].</summary>

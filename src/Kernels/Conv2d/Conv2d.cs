@@ -10,6 +10,8 @@ namespace RefConv.Kernels;
 /// <param name="S">Kernel columns.</param>
 public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, int R, int S)
 {
+    private readonly int _inputPitch;
+
     /// <summary>Step between output rows, in input rows.</summary>
     public int StrideH { get; init; } = 1;
 
@@ -37,6 +39,16 @@ public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, 
     /// <summary>Channel groups; divides <see cref="C"/> and <see cref="K"/>.</summary>
     public int Groups { get; init; } = 1;
 
+    /// <summary>
+    /// Elements from one pixel of x and dx to the next: <see cref="C"/>, or more where they are a run of the channels of a larger map and begin inside its first pixel. Possible where
+    /// <see cref="Device.CanReadStrided"/> says so, and refused elsewhere. The other channels of dx are left alone.
+    /// </summary>
+    public int InputPitch
+    {
+        get => _inputPitch == 0 ? C : _inputPitch;
+        internal init => _inputPitch = value == C ? 0 : value;
+    }
+
     /// <summary>Output rows: ⌊(H + pads − dilation·(R−1) − 1) / stride⌋ + 1.</summary>
     public int P => (int)Math.Floor((H + PadTop + PadBottom - (DilationH * (R - 1)) - 1) / (double)StrideH) + 1;
 
@@ -56,7 +68,7 @@ public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, 
     public bool IsPointwise =>
         R == 1 && S == 1 && StrideH == 1 && StrideW == 1 && Groups == 1 && (PadTop | PadBottom | PadLeft | PadRight) == 0;
 
-    /// <summary>Elements of x.</summary>
+    /// <summary>Elements of a dense x.</summary>
     public long InputLength => (long)N * H * W * C;
 
     /// <summary>Elements of y.</summary>
@@ -72,7 +84,14 @@ public readonly record struct Conv2dGeometry(int N, int H, int W, int C, int K, 
     public override string ToString() =>
         $"N{N} {H}×{W} {C}→{K} k{R}×{S} s{StrideH}" + (StrideW != StrideH ? $"×{StrideW}" : "") +
         (PadTop == PadBottom && PadTop == PadLeft && PadTop == PadRight ? $" p{PadTop}" : $" p{PadTop},{PadBottom},{PadLeft},{PadRight}") +
-        (DilationH != 1 || DilationW != 1 ? $" d{DilationH}×{DilationW}" : "") + (Groups != 1 ? $" g{Groups}" : "");
+        (DilationH != 1 || DilationW != 1 ? $" d{DilationH}×{DilationW}" : "") + (Groups != 1 ? $" g{Groups}" : "") + (InputPitch != C ? $" of {InputPitch}" : "");
+
+    /// <summary>Called by whatever counts on dense pixels.</summary>
+    /// <exception cref="NotSupportedException">They lie apart.</exception>
+    internal void MustBeDense()
+    {
+        if (InputPitch != C) throw new NotSupportedException($"This convolution ({this}) cannot do with input pixels that lie {InputPitch} elements apart. Ask Device.CanReadStrided first, and copy the {C} channels where it says no.");
+    }
 }
 
 public partial interface IKernels

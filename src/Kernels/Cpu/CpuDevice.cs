@@ -44,6 +44,9 @@ public sealed unsafe partial class CpuDevice : Device
     public override MemoryStatistics Memory => _memory.Statistics;
 
     /// <inheritdoc/>
+    internal override bool CanReadStrided(in Conv2dGeometry g) => CpuKernels.ReadsStrided(g);
+
+    /// <inheritdoc/>
     public override DeviceBuffer Rent(long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);

@@ -56,7 +56,7 @@ internal static class Parts
     /// <summary>The next tensor of a chain: the one before is given back.</summary>
     public static Tensor Next(Tensor before, Tensor after)
     {
-        if (before.Data.Buffer != after.Data.Buffer) Tape.Current.Release(before);
+        if (before.HeldIn != after.HeldIn) Tape.Current.Release(before);
         return after;
     }
 }

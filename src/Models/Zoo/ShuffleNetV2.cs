@@ -74,10 +74,10 @@ public sealed class ShuffleNetV2 : Model
             var right = _splits ? x.SliceChannels(half, half) : x;
             var result = Child("branch2").Forward(right);
             if (_splits) Tape.Current.Release(right);
-            var both = TensorOps.Concat(left, result);
+            var shuffled = TensorOps.Interleave(left, result, Name);
             Tape.Current.Release(left);
             Tape.Current.Release(result);
-            return Parts.Next(both, both.ChannelShuffle(2, Name));
+            return shuffled;
         }
     }
 }

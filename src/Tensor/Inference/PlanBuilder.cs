@@ -10,6 +10,7 @@ internal sealed class PlanBuilder
 {
     private readonly List<PlanStep> _steps = [];
     private readonly Dictionary<Tensor, int> _readers = [];   // how many operations read a tensor
+    private readonly ILookup<Tensor, Op> _readersOf;          // which
     private readonly Dictionary<Tensor, int> _producer = [];  // the step that computes a tensor
 
     public PlanBuilder(IReadOnlyList<Op> nodes, Tensor input, Tensor output, Conv2dAccuracy accuracy)
@@ -17,6 +18,7 @@ internal sealed class PlanBuilder
         (Input, Output) = (input, output);
         var needed = Needed(nodes, output);
         foreach (var tensor in needed.SelectMany(n => n.Inputs).Append(output)) _readers[tensor] = _readers.GetValueOrDefault(tensor) + 1;
+        _readersOf = needed.SelectMany(n => n.Inputs.Select(i => (Input: i, Reader: n))).ToLookup(r => r.Input, r => r.Reader);
         foreach (var node in needed) Lower(node);
         foreach (var step in _steps.OfType<ConvStep>()) step.Pack(input.Device, accuracy);
     }
@@ -27,7 +29,7 @@ internal sealed class PlanBuilder
 
     public Tensor Output { get; }
 
-    /// <summary>Results that are other tensors under another shape.</summary>
+    /// <summary>Results that lie in other tensors: the same under another shape, or some of their channels.</summary>
     public List<(Tensor View, Tensor Of)> Views { get; } = [];
 
     /// <summary>The operations that the output depends on, in order; constants are values already.</summary>
@@ -51,8 +53,12 @@ internal sealed class PlanBuilder
         {
             case { IsForTraining: true }: throw new NotSupportedException($"{node.Kind}{(node.Name.Length == 0 ? "" : $" '{node.Name}'")} belongs to training and cannot be part of an inference plan. Compile the model in evaluation mode, without its loss.");
             case { IsView: true }: Views.Add((node.Output, node.Inputs[0])); break;
+            case SliceOp slice when StaysInPlace(slice):
+                slice.Output.IsDropped = true;
+                Views.Add((slice.Output, slice.Inputs[0]));
+                break;
             case Conv2dOp { Weight.IsSymbolic: false, Bias: not { IsSymbolic: true } } conv:
-                Add(new ConvStep(node.Name, conv.Geometry, conv.Input, conv.Weight, conv.Bias, node.Output));
+                Add(new ConvStep(node.Name, conv.Reading(out _), conv.Input, conv.Weight, conv.Bias, node.Output));
                 break;
             case LinearOp { Weight.IsSymbolic: false, Bias: not { IsSymbolic: true } } linear:
                 Add(new ConvStep(node.Name, linear.AsConv2d, linear.Input, linear.Weight, linear.Bias, node.Output));
@@ -99,6 +105,9 @@ internal sealed class PlanBuilder
         }
         Add(new OpStep(add));
     }
+
+    /// <summary>Everything that reads these channels can step over those between them.</summary>
+    private bool StaysInPlace(SliceOp slice) => slice.CanBorrow && slice.Output != Output && _readersOf[slice.Output].All(reader => reader.ReadsStrided(slice.Output));
 
     /// <summary>The convolution whose result this is, if nothing else reads that result and nothing stands in the way of fusing more into it.</summary>
     private ConvStep? Open(Tensor tensor) =>

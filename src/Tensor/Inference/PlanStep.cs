@@ -141,7 +141,7 @@ internal sealed class ConvStep(string name, Conv2dGeometry geometry, Tensor inpu
     }
 
     public override void Run(IKernels kernels) =>
-        kernels.Conv2dPacked(_packed!, Activation, input.Data, _biasBuffer?.View ?? default, Residual?.Data ?? default, _output.Data);
+        kernels.Conv2dPacked(_packed!, Activation, input.IsDropped ? input.Strided.FromFirst : input.Data, _biasBuffer?.View ?? default, Residual?.Data ?? default, _output.Data);
 
     public override void Dispose()
     {

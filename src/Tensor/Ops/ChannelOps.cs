@@ -21,8 +21,14 @@ public sealed class ConcatOp : Op
     internal Tensor Run() => Run(new Shape([.. Inputs[0].Shape.Sizes[..^1], _channels]));
 
     /// <inheritdoc/>
-    protected override void Forward(IKernels kernels) =>
-        ForEach((t, offset, rows) => kernels.CopyChannels(new ChannelsGeometry(rows, t.Shape[-1], t.Shape[-1], 0, _channels, offset), t.Data, Output.Data, accumulate: false));
+    internal override bool ReadsStrided(Tensor input) => true;
+
+    /// <inheritdoc/>
+    protected override void Forward(IKernels kernels) => ForEach((t, offset, rows) =>
+    {
+        var from = t.Strided;
+        kernels.CopyChannels(new ChannelsGeometry(rows, t.Shape[-1], from.Pitch, from.Offset, _channels, offset), from.Data, Output.Data, accumulate: false);
+    });
 
     /// <inheritdoc/>
     protected internal override bool BackwardReads(Tensor tensor) => false;
@@ -31,7 +37,8 @@ public sealed class ConcatOp : Op
     protected internal override void Backward(IKernels kernels, BufferView dy) => ForEach((t, offset, rows) =>
     {
         if (!Needs(t)) return;
-        kernels.CopyChannels(new ChannelsGeometry(rows, t.Shape[-1], _channels, offset, t.Shape[-1], 0), dy, Gradient(t, out bool accumulate), accumulate);
+        var to = StridedGradient(t, out bool accumulate);
+        kernels.CopyChannels(new ChannelsGeometry(rows, t.Shape[-1], _channels, offset, to.Pitch, to.Offset), dy, to.Data, accumulate);
     });
 
     private void ForEach(Action<Tensor, int, long> action)
@@ -46,7 +53,10 @@ public sealed class ConcatOp : Op
     }
 }
 
-/// <summary>A run of channels of a map.</summary>
+/// <summary>
+/// A run of channels of a map. It stays where it is as long as its readers can step over the other channels (<see cref="Tensor.Strided"/>), and is copied once, when somebody reads it as
+/// dense memory. Its gradient is a part of the map's.
+/// </summary>
 public sealed class SliceOp : Op
 {
     private readonly Tensor _x;
@@ -66,11 +76,37 @@ public sealed class SliceOp : Op
     /// <summary>First channel taken, and how many.</summary>
     internal (int Start, int Count) Channels => (_start, _count);
 
+    /// <summary>The tensor that is no run of channels itself, and the first channel of it.</summary>
+    internal (Tensor Source, int First) Origin
+    {
+        get
+        {
+            if (_x.Producer is not SliceOp outer) return (_x, _start);
+            var (source, first) = outer.Origin;
+            return (source, first + _start);
+        }
+    }
+
+    /// <summary>The run where it lies.</summary>
+    internal StridedRows InSource => _x.Strided is var source ? source with { Offset = source.Offset + _start } : default;
+
+    /// <inheritdoc/>
+    internal override bool CanBorrow => _x.Producer is not SliceOp; // of a run's run a copy: it would have to outlive what it lies in
+
+    /// <inheritdoc/>
+    internal override bool ReadsStrided(Tensor input) => true;
+
     internal Tensor Run() => Run(new Shape([.. _x.Shape.Sizes[..^1], _count]));
 
     /// <inheritdoc/>
-    protected override void Forward(IKernels kernels) =>
-        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _x.Shape[-1], _start, _count, 0), _x.Data, Output.Data, accumulate: false);
+    protected override void Forward(IKernels kernels) => Recompute(kernels, Output.Data);
+
+    /// <inheritdoc/>
+    internal override void Recompute(IKernels kernels, BufferView result)
+    {
+        var from = InSource;
+        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, from.Pitch, from.Offset, _count, 0), from.Data, result, accumulate: false);
+    }
 
     /// <inheritdoc/>
     protected internal override bool BackwardReads(Tensor tensor) => false;
@@ -78,9 +114,8 @@ public sealed class SliceOp : Op
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
-        var dx = Gradient(_x, out bool accumulate);
-        if (!accumulate) kernels.Fill(dx, 0); // the channels outside the slice have gradient 0
-        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _count, 0, _x.Shape[-1], _start), dy, dx, accumulate: true);
+        var to = StridedGradient(Output, out bool accumulate);
+        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _count, 0, to.Pitch, to.Offset), dy, to.Data, accumulate);
     }
 
     private long Rows => _x.Shape.Count / _x.Shape[-1];

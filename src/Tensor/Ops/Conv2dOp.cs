@@ -46,6 +46,18 @@ public sealed class Conv2dOp : Op
     /// <inheritdoc/>
     public override string Attributes => Geometry.ToString();
 
+    /// <inheritdoc/>
+    internal override bool ReadsStrided(Tensor input) =>
+        input == _x && input != _w && input != _b && input.Device.CanReadStrided(Geometry);
+
+    /// <summary>The shape with the distance of the input's pixels, and the input where it lies, if the device can read it there; a dense copy of it otherwise.</summary>
+    internal Conv2dGeometry Reading(out BufferView x)
+    {
+        bool strided = _x.IsDropped && ReadsStrided(_x);
+        x = strided ? _x.Strided.FromFirst : _x.Data;
+        return strided ? Geometry with { InputPitch = _x.Strided.Pitch } : Geometry;
+    }
+
     internal Tensor Run() => Run(new Shape(Geometry.N, Geometry.P, Geometry.Q, Geometry.K));
 
     /// <inheritdoc/>
@@ -53,7 +65,10 @@ public sealed class Conv2dOp : Op
     {
         // Only where a backward pass will come: elsewhere what an operation saves is given back before the next one could read it.
         if (_moments && Output.RequiresGrad) Output.Moments = Save(2L * Geometry.K);
-        kernels.Conv2dForward(Geometry, _x.Data, _w.Data, _b?.Data ?? default, Output.Data, Output.Moments);
+        // What a backward pass reads in its source keeps all of that: where nobody else reads it, a copy of the run takes less.
+        if (_x.IsDropped && Tape.Differentiates && BackwardReads(_x) && !Tape.IsReadBackward(_x.HeldIn)) _ = _x.Data;
+        var g = Reading(out var x);
+        kernels.Conv2dForward(g, x, _w.Data, _b?.Data ?? default, Output.Data, Output.Moments);
     }
 
     /// <inheritdoc/>
@@ -62,13 +77,26 @@ public sealed class Conv2dOp : Op
     /// <inheritdoc/>
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
-        if (Needs(_w)) kernels.Conv2dWeightGradient(Geometry, _x.Data, dy, Gradient(_w, out bool accumulate), accumulate);
+        if (Needs(_w))
+        {
+            var g = Reading(out var x);
+            kernels.Conv2dWeightGradient(g, x, dy, Gradient(_w, out bool accumulate), accumulate);
+        }
         if (Needs(_b))
         {
             var rows = new ReduceGeometry(1, dy.Length / Geometry.K, Geometry.K);
             kernels.ReduceSum(rows, dy, Gradient(_b!, out bool accumulate), 1, accumulate);
         }
-        if (Needs(_x)) kernels.Conv2dInputGradient(Geometry, dy, _w.Data, Gradient(_x, out bool accumulate), accumulate);
+        if (!Needs(_x)) return;
+        if (ReadsStrided(_x) && _x.Producer is SliceOp)
+        {
+            var dx = StridedGradient(_x, out bool accumulate);
+            kernels.Conv2dInputGradient(Geometry with { InputPitch = dx.Pitch }, dy, _w.Data, dx.FromFirst, accumulate);
+        }
+        else
+        {
+            kernels.Conv2dInputGradient(Geometry, dy, _w.Data, Gradient(_x, out bool accumulate), accumulate);
+        }
     }
 }
 

@@ -25,13 +25,17 @@ public sealed class ReplaceChannelsOp : Op
     /// <summary>The first channel replaced.</summary>
     public int Start => _start;
 
+    /// <inheritdoc/>
+    internal override bool ReadsStrided(Tensor input) => input != _x;
+
     internal Tensor Run() => Run(_x.Shape);
 
     /// <inheritdoc/>
     protected override void Forward(IKernels kernels)
     {
-        Keep(kernels, _x.Data, Output.Data, accumulate: false);
-        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _count, 0, _channels, _start), _part.Data, Output.Data, accumulate: false);
+        foreach (var (first, count) in Kept) kernels.CopyChannels(Same(first, count), _x.Data, Output.Data, accumulate: false);
+        var part = _part.Strided;
+        kernels.CopyChannels(new ChannelsGeometry(Rows, _count, part.Pitch, part.Offset, _channels, _start), part.Data, Output.Data, accumulate: false);
     }
 
     /// <inheritdoc/>
@@ -41,20 +45,24 @@ public sealed class ReplaceChannelsOp : Op
     protected internal override void Backward(IKernels kernels, BufferView dy)
     {
         if (Needs(_part))
-            kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _channels, _start, _count, 0), dy, Gradient(_part, out bool accumulatePart), accumulatePart);
+        {
+            var to = StridedGradient(_part, out bool accumulate);
+            kernels.CopyChannels(new ChannelsGeometry(Rows, _count, _channels, _start, to.Pitch, to.Offset), dy, to.Data, accumulate);
+        }
         if (!Needs(_x)) return;
-        var dx = Gradient(_x, out bool accumulate);
-        if (!accumulate) kernels.Fill(dx, 0); // the channels that were replaced have gradient 0
-        Keep(kernels, dy, dx, accumulate: true);
+        // The channels that were replaced have gradient 0, unless somebody else reads them.
+        foreach (var (first, count) in Kept)
+        {
+            var dx = _x.GradientTarget(first, count, out bool accumulate);
+            kernels.CopyChannels(Same(first, count), dy, dx, accumulate);
+        }
     }
 
     private long Rows => _x.Shape.Count / _channels;
 
     /// <summary>The channels before and after the replaced ones.</summary>
-    private void Keep(IKernels kernels, BufferView from, BufferView to, bool accumulate)
-    {
-        int end = _start + _count;
-        if (_start > 0) kernels.CopyChannels(new ChannelsGeometry(Rows, _start, _channels, 0, _channels, 0), from, to, accumulate);
-        if (end < _channels) kernels.CopyChannels(new ChannelsGeometry(Rows, _channels - end, _channels, end, _channels, end), from, to, accumulate);
-    }
+    private IEnumerable<(int First, int Count)> Kept =>
+        new[] { (First: 0, Count: _start), (First: _start + _count, Count: _channels - _start - _count) }.Where(run => run.Count > 0);
+
+    private ChannelsGeometry Same(int first, int count) => new(Rows, count, _channels, first, _channels, first);
 }

@@ -140,6 +140,10 @@ public static class TensorOps
     /// <exception cref="ShapeException">groups does not divide c.</exception>
     public static Tensor ChannelShuffle(this Tensor x, int groups, string? name = null) => new ChannelShuffleOp(x, groups, name).Run();
 
+    /// <summary>The channels of two maps in turn, a0 b0 a1 b1 …: <c>Concat(a, b).ChannelShuffle(2)</c> (the end of ShuffleNetV2's unit) in one pass.</summary>
+    /// <exception cref="ShapeException">The shapes differ.</exception>
+    public static Tensor Interleave(Tensor a, Tensor b, string? name = null) => new InterleaveOp(a, b, name).Run();
+
     /// <summary>x with channels start … start + (channels of part) taken from part: a partial convolution is <c>x.ReplaceChannels(conv(x.SliceChannels(0, c/4)))</c>.</summary>
     /// <exception cref="ShapeException">Other axes differ, or the channels lie outside.</exception>
     public static Tensor ReplaceChannels(this Tensor x, Tensor part, int start = 0, string? name = null) => new ReplaceChannelsOp(x, part, start, name).Run();

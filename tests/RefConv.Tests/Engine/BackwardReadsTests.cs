@@ -45,8 +45,8 @@ public sealed class BackwardReadsTests : DeviceTest
     private static void OverwriteWhatIsNotRead(IReadOnlyList<Op> nodes)
     {
         var tensors = nodes.SelectMany(n => n.Inputs.Append(n.Output)).ToList();
-        var read = nodes.SelectMany(n => n.Inputs.Append(n.Output).Where(n.BackwardReads)).Select(t => t.Data.Buffer).ToHashSet();
-        foreach (var t in tensors.Where(t => !read.Contains(t.Data.Buffer) && !t.Data.Buffer.IsDisposed)) t.Device.Kernels.Fill(t.Data, double.NaN);
+        var read = nodes.SelectMany(n => n.Inputs.Append(n.Output).Where(n.BackwardReads)).Select(t => t.HeldIn).ToHashSet();
+        foreach (var t in tensors.Where(t => !t.IsDropped && !read.Contains(t.HeldIn) && !t.HeldIn.IsDisposed)) t.Device.Kernels.Fill(t.Data, double.NaN);
     }
 
     [Theory]

@@ -103,6 +103,24 @@ public sealed class Gradients : DeviceTest
             yield return new(typeof(ConcatOp), "three", [new(2, 2, 1, 3), new(2, 2, 1, 1), new(2, 2, 1, 4)], t => TensorOps.Concat(t[0], t[1], t[2]));
             yield return new(typeof(SliceOp), "middle", [new(2, 2, 1, 7)], t => t[0].SliceChannels(2, 3));
             yield return new(typeof(SliceOp), "two of one", [new(2, 2, 1, 7)], t => t[0].SliceChannels(0, 3).Add(t[0].SliceChannels(2, 3)));
+            yield return new(typeof(InterleaveOp), "two maps", [new(2, 2, 1, 3), new(2, 2, 1, 3)], t => TensorOps.Interleave(t[0], t[1]));
+            yield return new(typeof(InterleaveOp), "a map with itself", [new(2, 2, 1, 3)], t => TensorOps.Interleave(t[0], t[0]));
+            yield return new(typeof(InterleaveOp), "with a map that wants no gradient", [new(2, 2, 1, 3)], t => TensorOps.Interleave(Constant(t[0]), t[0]).Add(TensorOps.Interleave(t[0], Constant(t[0]))));
+            yield return new(typeof(InterleaveOp), "a map with its own function, beside a skip", [map], t => t[0].Add(TensorOps.Interleave(t[0].SliceChannels(0, 3), t[0].SliceChannels(3, 3).Activation(ActivationKind.SiLU))));
+            // Channels of a result of the tape are read where they lie, and their gradient is a part of the result's.
+            Shape halves = new(2, 3, 2, 6);
+            yield return new(typeof(InterleaveOp), "halves of one map, one convolved", [halves, new(1, 1, 3, 3)],
+                t => Of(t[0].Activation(ActivationKind.SiLU), x => TensorOps.Interleave(x.SliceChannels(0, 3), x.SliceChannels(3, 3).Conv2d(t[1]))));
+            yield return new(typeof(InterleaveOp), "channels that overlap", [halves], t => Of(t[0].Activation(ActivationKind.SiLU), x => TensorOps.Interleave(x.SliceChannels(0, 4), x.SliceChannels(1, 4))));
+            yield return new(typeof(InterleaveOp), "channels that overlap, the other way", [halves], t => Of(t[0].Activation(ActivationKind.SiLU), x => TensorOps.Interleave(x.SliceChannels(2, 4), x.SliceChannels(0, 4))));
+            yield return new(typeof(SliceOp), "by a 1×1 convolution and another reader", [halves, new(1, 1, 2, 4)],
+                t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(3, 2) is var s ? TensorOps.Concat(s.Conv2d(t[1]), s, s.Activation(ActivationKind.Sigmoid)) : x));
+            yield return new(typeof(SliceOp), "by a 3×3 convolution", [halves, new(3, 3, 2, 4)], t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(3, 2).Conv2d(t[1], padding: 1)));
+            yield return new(typeof(SliceOp), "some channels, then all", [halves],
+                t => Of(t[0].Activation(ActivationKind.SiLU), x => TensorOps.Concat(x.SliceChannels(1, 2), x.SliceChannels(4, 1), x.Activation(ActivationKind.Sigmoid))));
+            yield return new(typeof(SliceOp), "of a run, beside the run and all of it", [halves],
+                t => Of(t[0].Activation(ActivationKind.SiLU), x => x.SliceChannels(1, 4) is var s ? TensorOps.Concat(s.SliceChannels(2, 2), s, x, s.SliceChannels(0, 1)) : x));
+            yield return new(typeof(ReplaceChannelsOp), "by channels of a result", [halves], t => Of(t[0].Activation(ActivationKind.SiLU), x => x.ReplaceChannels(x.SliceChannels(1, 2), 3)));
             yield return new(typeof(ChannelShuffleOp), "3 of 6", [new(2, 2, 1, 6)], t => t[0].ChannelShuffle(3));
             foreach (var row in NormAndResampleRows(map)) yield return row;
             yield return new(typeof(ReshapeOp), "flatten", [new(2, 2, 2, 3)], t => t[0].Activation(ActivationKind.SiLU).Flatten().Multiply(t[0].Flatten()));
@@ -225,7 +243,11 @@ public sealed class Gradients : DeviceTest
         int Size(int length) => ((length + (2 * options.PadTop) - (options.DilationH * (k - 1)) - 1) / options.StrideH) + 1;
     }
 
+    private static Tensor Of(Tensor t, Func<Tensor, Tensor> read) => read(t);
+
     private static Tensor Twice(Tensor t) => t.Add(t);
+
+    private static Tensor Constant(Tensor like) => Tape.Current.Constant(like.Device, like.Shape, 0.5);
 
     private static Tensor Norm(Tensor[] t, bool training, ActivationKind activation, Tensor? residual = null)
     {

@@ -59,6 +59,17 @@ public sealed class InferencePlanTests : DeviceTest
     }
 
     [Fact]
+    public void ShuffleNetsHalvesAreReadWhereTheyLie()
+    {
+        using var model = Trained("shufflenet_v2_x1_0", Cpu);
+        using var plan = model.Compile();
+        string[] steps = [.. plan.Steps];
+        Assert.DoesNotContain(steps, s => s.StartsWith("Slice", StringComparison.Ordinal) || s.StartsWith("Concat", StringComparison.Ordinal) || s.StartsWith("ChannelShuffle", StringComparison.Ordinal));
+        Assert.Equal(16, steps.Count(s => s.StartsWith("Interleave", StringComparison.Ordinal)));
+        Assert.Equal(13, steps.Count(s => s.Contains(" of ", StringComparison.Ordinal) && s.StartsWith("Conv2d", StringComparison.Ordinal))); // the units without stride
+    }
+
+    [Fact]
     public void ConvNeXtsScaleAndSkipArePartOfItsLinearLayers()
     {
         using var model = Trained("convnext_tiny", Cpu);
@@ -82,6 +93,13 @@ public sealed class InferencePlanTests : DeviceTest
         ["a tensor added to itself"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Add(y)),
         ["every activation"] = (x, w) => Enum.GetValues<ActivationKind>().Aggregate(x, (t, a) => t.Conv2d(w[0], padding: 1).Activation(a)),
         ["concatenation and slices"] = (x, w) => TensorOps.Concat(x.Conv2d(w[0], padding: 1), x).SliceChannels(3, 8).ChannelShuffle(2).Conv2d(w[1], padding: 1),
+        ["two maps in turn"] = (x, w) => TensorOps.Interleave(x.SliceChannels(0, 4), x.Conv2d(w[0], padding: 1).SliceChannels(4, 4)).Conv2d(w[1], padding: 1),
+        ["channels read where they lie"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => TensorOps.Interleave(y.SliceChannels(0, 4), y.SliceChannels(4, 4).Conv2d(w[6], w[7]).Activation(ActivationKind.ReLU))),
+        ["channels of the input read where they lie"] = (x, w) => TensorOps.Concat(x.SliceChannels(5, 3), x.SliceChannels(4, 4).Conv2d(w[6]), x.SliceChannels(0, 1)),
+        ["channels that somebody reads as a map"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1).SliceChannels(2, 4), s => TensorOps.Concat(s.Conv2d(w[6]), s.MaxPool2d(1, 1))),
+        ["channels of channels"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1).SliceChannels(1, 6), s => TensorOps.Concat(s.SliceChannels(1, 4).Conv2d(w[6]), s)),
+        ["channels of a sum that is written over what it reads"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => TensorOps.Concat(y.SliceChannels(0, 4).Conv2d(w[6]), y.SliceChannels(4, 4)).Activation(ActivationKind.SiLU).Add(y)),
+        ["channels as the result"] = (x, w) => x.Conv2d(w[0], padding: 1).SliceChannels(2, 4),
         ["depthwise with a residual, then pooled"] = (x, w) => x.Conv2d(w[2], padding: 1, groups: 8).Add(x).MaxPool2d(2, 2).AvgPool2d(2, 1),
         ["scaled channels"] = (x, w) => Twice(x.Conv2d(w[0], padding: 1), y => y.Multiply(y.GlobalAvgPool2d().Activation(ActivationKind.Hardsigmoid))),
         ["a view of the input"] = (x, w) => x.Reshape(new(x.Shape[0], x.Shape[2], x.Shape[1], x.Shape[3])).Conv2d(w[0], padding: 1),
@@ -111,7 +129,9 @@ public sealed class InferencePlanTests : DeviceTest
             using var positive = Tensor.From(device, Normal(8, 14).Select(v => (v * v) + 0.3).ToArray(), new(8));
             using var shift = Normal(device, new(8), 15);
             using var square = Normal(device, new(8, 8), 16);
-            Tensor[] w = [w0, w1, w2, positive, shift, square];
+            using var half = Normal(device, new(1, 1, 4, 4), 17);
+            using var halfShift = Normal(device, new(4), 18);
+            Tensor[] w = [w0, w1, w2, positive, shift, square, half, halfShift];
             using var x = Normal(device, new(2, 6, 5, 8), 10);
             double[] expected;
             using (Tape.Inference()) expected = s_graphs[name](x, w).ToDoubleArray();

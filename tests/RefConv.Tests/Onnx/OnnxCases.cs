@@ -54,6 +54,8 @@ internal static class OnnxCases
             ("conv", new Conv2d(init, 4, 4, 1)))),
         new("slices, shuffle, concat", new Shape(1, 6, 5, 12), init => new Net(
             (net, x) => TensorOps.Concat(net["conv"].Forward(x.SliceChannels(6, 6)), x.SliceChannels(0, 6)).ChannelShuffle(3), ("conv", new Conv2d(init, 6, 6, 3, padding: 1, groups: 6)))),
+        new("two maps in turn", new Shape(1, 6, 5, 12), init => new Net(
+            (net, x) => TensorOps.Interleave(x.SliceChannels(6, 6), net["conv"].Forward(x.SliceChannels(0, 6))), ("conv", new Conv2d(init, 6, 6, 3, padding: 1, groups: 6)))),
         new("product of maps", new Shape(1, 6, 5, 4), init => new Net((net, x) => x.Multiply(net["conv"].Forward(x)), ("conv", new Conv2d(init, 4, 4, 1)))),
         new("a flattened map, linear layers, norm of features", new Shape(1, 3, 2, 4), init => new Sequential(
             new Flatten(), new RefConv.Layers.Activation(ActivationKind.ReLU), new Linear(init, 24, 10, height: 3, width: 2), new BatchNorm2d(init, 10), new Linear(init, 10, 7, bias: false))),

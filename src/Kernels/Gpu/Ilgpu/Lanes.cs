@@ -42,6 +42,18 @@ internal interface ILanes<F> where F : unmanaged, ILanes<F>
 
     /// <summary>The value where the number is <paramref name="wanted"/>, else 0.</summary>
     static abstract F Where(F number, float wanted, F value);
+
+    /// <summary>a0 b0 a1 b1 …: the first Width of it.</summary>
+    static abstract F InterleaveFirst(F a, F b);
+
+    /// <summary>The rest of it.</summary>
+    static abstract F InterleaveSecond(F a, F b);
+
+    /// <summary>Of two that follow one another, elements 0 2 4 …</summary>
+    static abstract F Even(F first, F second);
+
+    /// <summary>Elements 1 3 5 …</summary>
+    static abstract F Odd(F first, F second);
 }
 
 /// <summary>One float, for operands and channel counts that do not allow <see cref="Float4"/>.</summary>
@@ -79,6 +91,14 @@ internal struct Float1 : ILanes<Float1>
         KeepLargest(ref best.X, ref number.X, value.X, valueNumber);
 
     public static Float1 Where(Float1 number, float wanted, Float1 value) => new() { X = number.X == wanted ? value.X : 0 };
+
+    public static Float1 InterleaveFirst(Float1 a, Float1 b) => a;
+
+    public static Float1 InterleaveSecond(Float1 a, Float1 b) => b;
+
+    public static Float1 Even(Float1 first, Float1 second) => first;
+
+    public static Float1 Odd(Float1 first, Float1 second) => second;
 
     public static void KeepLargest(ref float best, ref float number, float value, float valueNumber)
     {
@@ -132,4 +152,12 @@ internal partial struct Float4 : ILanes<Float4>
     {
         X = number.X == wanted ? value.X : 0, Y = number.Y == wanted ? value.Y : 0, Z = number.Z == wanted ? value.Z : 0, W = number.W == wanted ? value.W : 0,
     };
+
+    public static Float4 InterleaveFirst(Float4 a, Float4 b) => new() { X = a.X, Y = b.X, Z = a.Y, W = b.Y };
+
+    public static Float4 InterleaveSecond(Float4 a, Float4 b) => new() { X = a.Z, Y = b.Z, Z = a.W, W = b.W };
+
+    public static Float4 Even(Float4 first, Float4 second) => new() { X = first.X, Y = first.Z, Z = second.X, W = second.Z };
+
+    public static Float4 Odd(Float4 first, Float4 second) => new() { X = first.Y, Y = first.W, Z = second.Y, W = second.W };
 }
