@@ -74,6 +74,8 @@ internal sealed unsafe partial class CpuKernels
     }
 
     /// <summary>Channels [c, end): the widest vectors as far as they go, then narrower ones, then single floats.</summary>
+    /// <remarks>Compiled well at its first call: code made ahead, for a processor that is not known, calls the kernel for every vector (ten times slower).</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void OverChannels<K>(in K k, long image, long row, int c, int end) where K : struct, IRowKernel
     {
         if (Simd.MaxWidth >= 16) for (; c <= end - 16; c += 16) k.Run<Vector512<float>>(image, row, c);
