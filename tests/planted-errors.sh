@@ -66,6 +66,10 @@ DRConv: pixels of two regions in one tile, CPU|src/Kernels/RegionConv2d/RegionCo
 DRConv: of equals the highest, CPU|src/Kernels/RegionConv2d/RegionConv2d.Cpu.cs|s/values\[c\] > values\[best\]/values[c] >= values[best]/
 DRConv: of equals the highest, reference|src/Kernels/RegionConv2d/RegionConv2d.Reference.cs|s/> S(x)\[(row \* channels) + best\]/>= S(x)[(row * channels) + best]/
 DRConv: the mean is not taken off the scores, reference|src/Kernels/RegionConv2d/RegionConv2d.Reference.cs|s/(scores\[c\] - mean), accumulate/scores[c], accumulate/
+max pool backward: a window's rows outside the band are written too|src/Kernels/Pool2d/Pool2d.Cpu.Windows.cs|s/(Math.Max(0, _top - h), Math.Min(_window.Rows, _bottom - h))/(Math.Max(0, _top - h), _window.Rows)/
+max pool backward: the tap counts from the window's first row|src/Kernels/Pool2d/Pool2d.Cpu.Windows.cs|s/((_window.Top + _firstRow) \* _g.S)/(_window.Top * _g.S)/
+workers: the last run of pieces is left out|src/Kernels/Cpu/WorkerPool.cs|s/for (int i = 0; i < Threads; i++)$/for (int i = 0; i < Threads - 1; i++)/
+gathered product: moments of a row block in the place of its piece|src/Kernels/Conv2d/Conv2d.Cpu.Gather.cs|s/(rowBlock \* (long)panels.Count) + panel/(item * (long)panels.Count) + panel/
 adaptive pool: bins end where the next begins|src/Kernels/AdaptiveAvgPool2d/AdaptiveAvgPool2d.cs|s/((bin + 1L) \* length) + bins - 1)/((bin + 1L) * length))/
 DyRep: ε of the main norm forgotten|src/Layers/Reparam/DyRepBlock.cs|s/Math.Sqrt(1 + norm.Eps)/1.0/
 DyRep: scores are not written down|src/Layers/Reparam/DyRep.cs|s/if (conv.Batches > 0) scores/if (conv.Batches < 0) scores/

@@ -29,6 +29,23 @@ public sealed unsafe class CpuDeviceTests
     }
 
     [Fact]
+    public void TrimGivesBackWhatLiesBetweenLentBlocks()
+    {
+        using var pool = new MemoryPool();
+        MemoryBlock first = pool.Rent(8 << 20), middle = pool.Rent(8 << 20), last = pool.Rent(8 << 20);
+        foreach (var block in (MemoryBlock[])[first, middle, last]) new Span<byte>(MemoryPool.Pointer(block), 8 << 20).Fill(1);
+        byte* place = MemoryPool.Pointer(first);
+        pool.Return(first);
+        pool.Return(last);
+        pool.Trim();
+        Assert.Equal(2 * middle.Bytes, pool.Statistics.HeldBytes); // the last one's addresses are no longer counted
+        Assert.Equal(1, MemoryPool.Pointer(middle)[4 << 20]);
+        var again = pool.Rent(8 << 20);
+        Assert.True(MemoryPool.Pointer(again) == place);
+        if (OperatingSystem.IsLinux()) Assert.Equal(0, MemoryPool.Pointer(again)[4 << 20]);
+    }
+
+    [Fact]
     public void BlocksAreAlignedAndHaveALineToReadBeyondTheirEnd()
     {
         using var pool = new MemoryPool();

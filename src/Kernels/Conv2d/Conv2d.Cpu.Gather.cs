@@ -199,8 +199,8 @@ internal sealed unsafe partial class CpuKernels
     /// <summary>One piece: the points of a row block, the panels of a column block.</summary>
     private static void GatherBlock<V>(in GatherPlan plan, int item, int worker) where V : unmanaged
     {
-        int first = item % plan.RowBlocks * plan.RowsPerBlock, count = Math.Min(plan.RowsPerBlock, plan.Map.Points - first);
-        long columnBlock = item / plan.RowBlocks;
+        int rowBlock = item / plan.ColumnBlocks, first = rowBlock * plan.RowsPerBlock, count = Math.Min(plan.RowsPerBlock, plan.Map.Points - first);
+        long columnBlock = item % plan.ColumnBlocks;
         var panels = plan.Panels;
         int firstPanel = (int)(columnBlock * panels.Count / plan.ColumnBlocks), lastPanel = (int)((columnBlock + 1) * panels.Count / plan.ColumnBlocks);
         long sum = (long)plan.Map.Taps * panels.Depth;
@@ -228,7 +228,7 @@ internal sealed unsafe partial class CpuKernels
             }
             int columns = panels.ColumnsOf(panel), padded = PanelWidth<V>(columns);
             float* b = plan.Packed + (panel * sum * panels.Wide);
-            long tilesOfBlock = ((item % plan.RowBlocks) * (long)panels.Count) + panel;
+            long tilesOfBlock = (rowBlock * (long)panels.Count) + panel;
             float* panelMoments = plan.Finish.Moments + (tilesOfBlock * panels.Wide * ColumnMoments.Rows), panelStart = plan.Start + (panel * panels.Wide);
             nint sourceOffset = plan.Windows ? 0 : group * panels.Depth, targetOffset = panels.FirstColumn(panel);
             for (int block = 0; block < plan.Blocks; block++)

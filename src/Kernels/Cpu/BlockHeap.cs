@@ -123,6 +123,23 @@ internal sealed class BlockHeap
         return null;
     }
 
+    /// <summary>Names every free block that was lent before, whose contents nobody wants. What lies at the end of a segment counts as never lent from then on.</summary>
+    public void ForgetFree(Action<MemoryBlock> forget)
+    {
+        for (int bin = NextOccupied(0); bin >= 0; bin = NextOccupied(bin + 1))
+        {
+            for (var block = _bins[bin]; block != null; block = block.Next)
+            {
+                var segment = block.Segment;
+                if (block.Offset >= segment.Touched) continue;
+                forget(block);
+                if (block.After != null) continue;
+                TouchedBytes -= segment.Touched - block.Offset;
+                segment.Touched = block.Offset;
+            }
+        }
+    }
+
     /// <summary>The smallest that is large enough; of equals the first in memory, so that the same requests give the same places.</summary>
     private MemoryBlock? BestFit(long bytes)
     {

@@ -58,11 +58,13 @@ internal sealed unsafe class MemoryPool : IDisposable
             _rented--;
             _rentedBytes -= block.Bytes;
             block.Segment.Heap.Return(block);
-            if (_disposed) TrimLocked();
+            if (_disposed) FreeSegments();
         }
     }
 
-    /// <summary>Gives segments of which nothing is lent back to the system. Of others nothing: their free blocks are no pieces that the system knows.</summary>
+    /// <summary>
+    /// Gives what is not lent back to the system: whole segments, and on Linux the pages of free blocks between those that are lent, whose addresses stay (they count as held).
+    /// </summary>
     public void Trim()
     {
         lock (_lock) TrimLocked();
@@ -73,7 +75,7 @@ internal sealed unsafe class MemoryPool : IDisposable
     {
         lock (_lock)
         {
-            TrimLocked();
+            FreeSegments();
             _disposed = true;
         }
     }
@@ -110,6 +112,12 @@ internal sealed unsafe class MemoryPool : IDisposable
     }
 
     private void TrimLocked()
+    {
+        FreeSegments();
+        foreach (var heap in (ReadOnlySpan<BlockHeap>)[_small, _large]) heap.ForgetFree(block => SystemMemory.Forget(Pointer(block), block.Bytes));
+    }
+
+    private void FreeSegments()
     {
         foreach (var heap in (ReadOnlySpan<BlockHeap>)[_small, _large])
         {

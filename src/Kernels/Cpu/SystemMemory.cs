@@ -6,7 +6,7 @@ namespace RefConv.Kernels;
 internal static unsafe class SystemMemory
 {
     private const nuint HugePage = 2 << 20;
-    private const int UseHugePages = 14; // MADV_HUGEPAGE
+    private const int UseHugePages = 14, DontNeed = 4; // MADV_HUGEPAGE, MADV_DONTNEED
 
     /// <summary>Pages are handed out when they are first touched, so that what is asked for beyond that costs nothing but addresses. Windows promises all of it at once.</summary>
     public static bool IsLazy { get; } = Environment.Is64BitProcess && !OperatingSystem.IsWindows();
@@ -22,11 +22,19 @@ internal static unsafe class SystemMemory
     {
         if (!OperatingSystem.IsLinux()) return TryAllocate(bytes);
         byte* memory = TryAllocate(bytes, HugePage);
-        if (memory != null) Advise(memory, (nuint)bytes);
+        if (memory != null) Advise(memory, (nuint)bytes, UseHugePages);
         return memory;
     }
 
     public static void Free(byte* memory) => NativeMemory.AlignedFree(memory);
+
+    /// <summary>Lets the system take back the whole pages of a run of memory; it may be used again, and begins with zeros. On Linux; elsewhere nothing happens.</summary>
+    public static void Forget(byte* memory, long bytes)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        long page = Environment.SystemPageSize, start = ((long)memory + page - 1) / page * page, end = ((long)memory + bytes) / page * page;
+        if (end > start) Advise((byte*)start, (nuint)(end - start), DontNeed);
+    }
 
     private static byte* TryAllocate(long bytes, nuint alignment)
     {
@@ -40,11 +48,11 @@ internal static unsafe class SystemMemory
         }
     }
 
-    private static void Advise(byte* memory, nuint bytes)
+    private static void Advise(byte* memory, nuint bytes, int advice)
     {
         try
         {
-            _ = madvise(memory, bytes, UseHugePages); // a system that does not know it goes on with small pages
+            _ = madvise(memory, bytes, advice); // a system that does not know it goes on as it did
         }
         catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
         {

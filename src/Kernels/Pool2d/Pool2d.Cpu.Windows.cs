@@ -82,38 +82,57 @@ internal sealed unsafe partial class CpuKernels
         {
             V largest = Simd.Broadcast<V>(float.NegativeInfinity);
             float* line = _x + _window.First + c;
-            for (int r = 0; r < _window.Rows; r++, line += (long)_g.W * _g.C)
+            nint below = (nint)_g.W * _g.C, next = _g.C;
+            if (_window is { Rows: 3, Columns: 3 }) // nearly all windows there are, without loops of three
             {
-                float* pixel = line;
-                for (int s = 0; s < _window.Columns; s++, pixel += _g.C) largest = Simd.Max(largest, Simd.Load<V>(pixel));
+                float* second = line + below, third = second + below;
+                largest = Largest3(Largest3(Largest3(largest, line, next), second, next), third, next);
+            }
+            else
+            {
+                for (int r = 0; r < _window.Rows; r++, line += below)
+                {
+                    float* pixel = line;
+                    for (int s = 0; s < _window.Columns; s++, pixel += next) largest = Simd.Max(largest, Simd.Load<V>(pixel));
+                }
             }
             Simd.Store(_to + c, largest);
         }
     }
 
-    /// <summary>Writes down, for one window, the tap (its place in the window, row by row) of the first largest element; in each lane its own, as a float.</summary>
-    private struct FindLargest(Pool2dGeometry g, float* x, float* taps, int firstRow) : IPoolKernel
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Largest3<V>(V largest, float* pixel, nint next) where V : unmanaged =>
+        Simd.Max(Simd.Max(Simd.Max(largest, Simd.Load<V>(pixel)), Simd.Load<V>(pixel + next)), Simd.Load<V>(pixel + (2 * next)));
+
+    /// <summary>
+    /// Adds dy of one window to dx at the first largest element of it, in each lane its own, where that lies in rows [top, bottom). Which tap that is (its place in
+    /// the window, row by row) is found first, as a float.
+    /// </summary>
+    private struct AddToLargest(Pool2dGeometry g, float* x, float* dy, float* dx, int top, int bottom) : IPoolKernel
     {
         private readonly Pool2dGeometry _g = g;
-        private readonly int _q = g.Q, _firstRow = firstRow;
-        private readonly float* _x = x, _taps = taps;
+        private readonly int _p = g.P, _q = g.Q, _top = top, _bottom = bottom, _line = g.W * g.C;
+        private readonly float* _x = x, _dy = dy, _dx = dx;
         private PoolWindow _window;
-        private float* _to;
+        private int _firstRow, _endRow; // of the window's rows inside the image, those in the band
+        private float* _from;
 
         public void Locate(int n, int p, int q)
         {
             _window.Locate(_g, n, p, q);
-            _to = _taps + ((((long)(p - _firstRow) * _q) + q) * _g.C);
+            int h = (p * _g.Stride) - _g.Padding + _window.Top;
+            (_firstRow, _endRow) = (Math.Max(0, _top - h), Math.Min(_window.Rows, _bottom - h));
+            _from = _dy + (((((long)n * _p) + p) * _q) + q) * _g.C;
         }
 
         public readonly void Run<V>(long image, long row, int c) where V : unmanaged
         {
             float* line = _x + _window.First + c;
-            V largest = Simd.Load<V>(line), chosen = Simd.Broadcast<V>((_window.Top * _g.S) + _window.Left);
-            for (int r = 0; r < _window.Rows; r++, line += (long)_g.W * _g.C)
+            int tap = (_window.Top * _g.S) + _window.Left;
+            V largest = Simd.Load<V>(line), chosen = Simd.Broadcast<V>(tap);
+            for (int r = 0; r < _window.Rows; r++, line += _line, tap += _g.S)
             {
                 float* pixel = line;
-                int tap = ((_window.Top + r) * _g.S) + _window.Left;
                 for (int s = 0; s < _window.Columns; s++, pixel += _g.C)
                 {
                     V x = Simd.Load<V>(pixel), number = Simd.Broadcast<V>(tap + s);
@@ -124,7 +143,15 @@ internal sealed unsafe partial class CpuKernels
                     largest = Simd.Max(largest, x);
                 }
             }
-            Simd.Store(_to + c, chosen);
+            V dy = Simd.Load<V>(_from + c);
+            tap = ((_window.Top + _firstRow) * _g.S) + _window.Left;
+            float* to = _dx + _window.First + ((long)_firstRow * _line) + c;
+            for (int r = _firstRow; r < _endRow; r++, to += _line, tap += _g.S)
+            {
+                float* pixel = to;
+                for (int s = 0; s < _window.Columns; s++, pixel += _g.C)
+                    Simd.Store(pixel, Simd.Add(Simd.Load<V>(pixel), Simd.SelectEqual(chosen, Simd.Broadcast<V>(tap + s), dy, Simd.Broadcast<V>(0))));
+            }
         }
     }
 
@@ -139,43 +166,6 @@ internal sealed unsafe partial class CpuKernels
             EndP = Math.Min(outputRows, LastWindow(g, h) + 1);
             FromQ = FirstWindow(g, w, g.S);
             EndQ = Math.Min(outputColumns, LastWindow(g, w) + 1);
-        }
-    }
-
-    /// <summary>dx[h,w] (+)= Σ over the windows on (h, w) that chose it, of dy</summary>
-    private struct GatherFromLargest(Pool2dGeometry g, float* dy, float* taps, float* dx, int firstRow, bool accumulate) : IPoolKernel
-    {
-        private readonly Pool2dGeometry _g = g;
-        private readonly int _p = g.P, _q = g.Q, _firstRow = firstRow;
-        private readonly float* _dy = dy, _taps = taps, _dx = dx;
-        private readonly bool _accumulate = accumulate;
-        private CoveringWindows _windows;
-        private int _h, _w;
-        private float* _dyImage, _to;
-
-        public void Locate(int n, int h, int w)
-        {
-            _windows.Locate(_g, _p, _q, h, w);
-            (_h, _w) = (h, w);
-            _dyImage = _dy + ((long)n * _p * _q * _g.C);
-            _to = _dx + (((((long)n * _g.H) + h) * _g.W) + w) * _g.C;
-        }
-
-        public readonly void Run<V>(long image, long row, int c) where V : unmanaged
-        {
-            V sum = _accumulate ? Simd.Load<V>(_to + c) : Simd.Broadcast<V>(0);
-            for (int p = _windows.FromP; p < _windows.EndP; p++)
-            {
-                int line = (_h + _g.Padding - (p * _g.Stride)) * _g.S;
-                for (int q = _windows.FromQ; q < _windows.EndQ; q++)
-                {
-                    V here = Simd.Broadcast<V>(line + _w + _g.Padding - (q * _g.Stride)); // this pixel's tap in window (p, q)
-                    V chosen = Simd.Load<V>(_taps + ((((long)(p - _firstRow) * _q) + q) * _g.C) + c);
-                    V dy = Simd.Load<V>(_dyImage + ((((long)p * _q) + q) * _g.C) + c);
-                    sum = Simd.Add(sum, Simd.SelectEqual(chosen, here, dy, Simd.Broadcast<V>(0)));
-                }
-            }
-            Simd.Store(_to + c, sum);
         }
     }
 

@@ -1,8 +1,7 @@
 namespace RefConv.Kernels;
 
 /// <summary>
-/// Pooling with channels in the lanes: every pixel of a window is one load, whatever the number of channels. All gradients are gathered: an input
-/// pixel asks the windows that cover it, so that every element of dx is written once, by one thread.
+/// Pooling with channels in the lanes: every pixel of a window is one load, whatever the number of channels. No two threads write the same row of dx.
 /// </summary>
 internal sealed unsafe partial class CpuKernels
 {
@@ -14,37 +13,27 @@ internal sealed unsafe partial class CpuKernels
     public void MaxPool2dForward(in Pool2dGeometry g, BufferView x, BufferView y) => ForPixels(g.N, g.P, g.Q, g.C, new LargestOfWindow(g, P(x), P(y)));
 
     /// <remarks>
-    /// A piece of work is a band of input rows of one image. First the windows that touch it write down where their largest element is, then the band's
-    /// pixels gather. Windows across two bands are looked at twice.
+    /// A piece of work is a band of input rows of one image: the windows that touch it, in order, add to the pixel of theirs that is largest where that lies in the band. Windows across
+    /// two bands are looked at twice, and each band's rows are written by one thread only.
     /// </remarks>
     public void MaxPool2dBackward(in Pool2dGeometry g, BufferView x, BufferView dy, BufferView dx, bool accumulate)
     {
         var geometry = g;
-        int outputRows = g.P, outputColumns = g.Q;
+        int outputRows = g.P, outputColumns = g.Q, line = g.W * g.C;
         int band = 8 * Math.Max(g.Stride, g.R), bands = Pieces(g.H, band);
-        long mostRows = ((band + g.R) / g.Stride) + 1;
-        long scratchLength = mostRows * outputColumns * g.C;
-        using var scratch = _device.Scratch(scratchLength * _device.Threads);
-        float* memory = scratch.Pointer, xs = P(x), dys = P(dy), dxs = P(dx);
+        float* xs = P(x), dys = P(dy), dxs = P(dx);
 
-        void Band(int item, int worker)
+        void Band(int item, int _)
         {
-            float* taps = memory + (worker * scratchLength); // [window rows of the band, Q, C]
             int n = item / bands, top = item % bands * band, bottom = Math.Min(geometry.H, top + band);
+            if (!accumulate) new Span<float>(dxs + ((((long)n * geometry.H) + top) * line), (bottom - top) * line).Clear();
             int firstRow = FirstWindow(geometry, top, geometry.R), endRow = Math.Min(outputRows, LastWindow(geometry, bottom - 1) + 1);
-            var find = new FindLargest(geometry, xs, taps, firstRow);
+            var add = new AddToLargest(geometry, xs, dys, dxs, top, bottom);
             for (int p = firstRow; p < endRow; p++)
             for (int q = 0; q < outputColumns; q++)
             {
-                find.Locate(n, p, q);
-                OverChannels(in find, 0, 0, 0, geometry.C);
-            }
-            var gather = new GatherFromLargest(geometry, dys, taps, dxs, firstRow, accumulate);
-            for (int h = top; h < bottom; h++)
-            for (int w = 0; w < geometry.W; w++)
-            {
-                gather.Locate(n, h, w);
-                OverChannels(in gather, 0, 0, 0, geometry.C);
+                add.Locate(n, p, q);
+                OverChannels(in add, 0, 0, 0, geometry.C);
             }
         }
 

@@ -10,7 +10,7 @@ internal sealed class PlanBuilder
 {
     private readonly List<PlanStep> _steps = [];
     private readonly Dictionary<Tensor, int> _readers = [];   // how many operations read a tensor
-    private readonly ILookup<Tensor, Op> _readersOf;          // which
+    private readonly Dictionary<Tensor, List<Op>> _readersOf = []; // which (a lookup over pairs would be compiled anew at every start)
     private readonly Dictionary<Tensor, int> _producer = [];  // the step that computes a tensor
 
     public PlanBuilder(IReadOnlyList<Op> nodes, Tensor input, Tensor output, Conv2dAccuracy accuracy)
@@ -18,7 +18,14 @@ internal sealed class PlanBuilder
         (Input, Output) = (input, output);
         var needed = Needed(nodes, output);
         foreach (var tensor in needed.SelectMany(n => n.Inputs).Append(output)) _readers[tensor] = _readers.GetValueOrDefault(tensor) + 1;
-        _readersOf = needed.SelectMany(n => n.Inputs.Select(i => (Input: i, Reader: n))).ToLookup(r => r.Input, r => r.Reader);
+        foreach (var node in needed)
+        {
+            foreach (var tensor in node.Inputs)
+            {
+                if (!_readersOf.TryGetValue(tensor, out var readers)) _readersOf[tensor] = readers = [];
+                readers.Add(node);
+            }
+        }
         foreach (var node in needed) Lower(node);
         foreach (var step in _steps.OfType<ConvStep>()) step.Pack(input.Device, accuracy);
     }
