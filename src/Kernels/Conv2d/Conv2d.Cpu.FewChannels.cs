@@ -205,18 +205,7 @@ internal sealed unsafe partial class CpuKernels
             for (int n = 0; n < channels; n += w) Simd.Store(to + n, Simd.Load<V>(from + n));
         }
         int count = points * channels;
-        switch (activation)
-        {
-            case ActivationKind.Identity: break;
-            case ActivationKind.ReLU: MapRange<V, ReLUFunction>(default, block, block, count, false); break;
-            case ActivationKind.ReLU6: MapRange<V, ReLU6Function>(default, block, block, count, false); break;
-            case ActivationKind.Hardsigmoid: MapRange<V, HardsigmoidFunction>(default, block, block, count, false); break;
-            case ActivationKind.Hardswish: MapRange<V, HardswishFunction>(default, block, block, count, false); break;
-            case ActivationKind.Sigmoid: MapRange<V, SigmoidFunction>(default, block, block, count, false); break;
-            case ActivationKind.SiLU: MapRange<V, SiLUFunction>(default, block, block, count, false); break;
-            case ActivationKind.GELU: MapRange<V, GELUFunction>(default, block, block, count, false); break;
-            default: throw new ArgumentOutOfRangeException(nameof(activation), activation, "Not an activation the kernels know.");
-        }
+        if (activation != ActivationKind.Identity) Tiles.FinishRow<V>(new TileFinish { Activation = activation }, block, count);
         if (stream)
         {
             for (int i = 0; i < count; i += w) Simd.StoreStreamed(target + i, Simd.Load<V>(block + i));

@@ -114,6 +114,7 @@ public sealed class TapeTests : DeviceTest
         using var w = Normal(Cpu, new(1, 1, 8, 8), 2, requiresGrad: true);
         Assert.True(IsDropped(64, ActivationKind.ReLU, saveMemory: false));
         Assert.False(IsDropped(64, ActivationKind.SiLU, saveMemory: false));
+        Assert.False(IsDropped(64, ActivationKind.Hardswish, saveMemory: false));
         Assert.True(IsDropped(64, ActivationKind.SiLU, saveMemory: true));
         Assert.False(IsDropped(363, ActivationKind.ReLU, saveMemory: false)); // 363² · 8 elements are 4.2 MB
         Assert.True(IsDropped(363, ActivationKind.ReLU, saveMemory: true));
