@@ -141,8 +141,8 @@ public static class StateDict
     /// <summary>Long lists are for what almost fits. Where hardly a name is the same, that is what there is to say.</summary>
     private static string Sentence(string source, StateMismatch mismatch, int tensors) =>
         mismatch.Missing.Count > tensors / 2 && mismatch.Unexpected.Count > 0
-            ? $"{source} is of another architecture: of this model's {tensors} tensors it has {tensors - mismatch.Missing.Count} ({mismatch.Missing.Count} missing, such as {mismatch.Missing[0]}; " +
-              $"{mismatch.Unexpected.Count} unexpected, such as {mismatch.Unexpected[0]}). Build the model that it was saved from."
+            ? $"{source} is of another architecture: of this model's {tensors} tensors {mismatch.Missing.Count} were not found under any prefix and known names (missing, such as {mismatch.Missing[0]}), " +
+              $"and it has others, such as {mismatch.Unexpected[0]}. Build the model that it was saved from."
             : $"{source} does not fit this model ({mismatch}). Was it saved from another architecture, width, number of classes, or before refocusing or merging?";
 
     /// <summary>How a state dict and a module disagree.</summary>

@@ -100,3 +100,49 @@ both("complex", {"x": torch.zeros(2, dtype=torch.complex64)})
 both("quantized", {"x": torch.quantize_per_tensor(value((4,), 0), 0.1, 0, torch.qint8)})
 torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), os.path.join("torch", "script.zip.pth"))
 both("half_overflow", {"x": torch.tensor([1.0, 1e6]).half()})
+
+
+# Beside the weights: what training scripts leave there. Nothing of it is needed, nothing of it may be run, and none of it may keep the weights from being read.
+def fake(module, name, base=object):
+    """A class of a library that need not be there."""
+    import sys
+    import types
+    for end in range(1, module.count(".") + 2):
+        part = ".".join(module.split(".")[:end])
+        sys.modules.setdefault(part, types.ModuleType(part))
+    setattr(sys.modules[module], name, type(name, (base,), {"__module__": module}))
+    return getattr(sys.modules[module], name)
+
+
+def objects():
+    import datetime
+    import decimal
+    import enum
+    import fractions
+    import functools
+    import pathlib
+    import uuid
+    history = fake("training.logging", "History")()
+    history.values, history.names = numpy.arange(3.0), {"loss"}
+    mode = enum.Enum("Mode", {"FAST": 1}, module="training.logging")
+    fake("training.logging", "Mode")
+    import sys
+    sys.modules["training.logging"].Mode = mode
+    settings = fake("settings", "Settings", dict)(rate=0.1)
+    settings.frozen = True
+    tuples = collections.namedtuple("Best", "epoch score", module="settings")
+    sys.modules["settings"].Best = tuples
+    return {
+        "history": history, "mode": mode.FAST, "settings": settings, "best": tuples(3, 0.5), "path": pathlib.PurePosixPath("a/b"), "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc),
+        "decimal": decimal.Decimal("1.5"), "fraction": fractions.Fraction(1, 3), "uuid": uuid.UUID(int=5), "partial": functools.partial(int, base=2), "function": print, "type": float,
+        "namespace": argparse.Namespace(rate=0.1, out=pathlib.PurePosixPath("x")), "queue": collections.deque([1, 2]), "counts": collections.Counter("aab"), "lists": collections.defaultdict(list, a=[1]),
+        "sets": collections.defaultdict(set), "scalar": numpy.float64(0.7), "array": numpy.arange(4), "random": numpy.random.RandomState(1).get_state(), "generator": numpy.random.RandomState(1),
+        "torch random": torch.get_rng_state(), "criterion": torch.nn.CrossEntropyLoss(), "dtype": torch.float16, "size": torch.Size([3]), "device": torch.device("cpu"),
+        "complex": 1 + 2j, "large": 1 << 200, "negative": -(1 << 70), "set": {1, 2}, "frozen": frozenset([1]), "slice": slice(1, 2), "range": range(3), "bytes": b"abc", "bytearray": bytearray(b"abc"),
+        "ellipsis": ..., "none": None, "nested": [({"a": (1, [2.5])},)], 7: "number", (1, 2): "tuple", "harm": Harm(), "text": "ä\nb", "callbacks": {fake("training.logging", "Saver"): {"best": 1}},
+    }
+
+
+for protocol in [1, 2, 4, 5]:
+    save(f"objects{protocol}.zip", {"weights": {"x": value((3, 2), 0)}, **objects()}, pickle_protocol=protocol)
+    save(f"objects{protocol}.legacy", {"weights": {"x": value((3, 2), 0)}, **objects()}, pickle_protocol=protocol, _use_new_zipfile_serialization=False)

@@ -58,7 +58,8 @@ public static class TensorFile
         var file = MappedFile.Open(path);
         try
         {
-            return TorchFile.IsTorch(file) ? TorchFile.From(file) : SafeTensorsFile.From(file);
+            if (TorchFile.IsTorch(file)) return TorchFile.From(file);
+            return FileKind.Of(file) is { } kind ? throw new FileFormatException(path, kind) : SafeTensorsFile.From(file);
         }
         catch
         {

@@ -83,6 +83,9 @@ internal sealed unsafe class MappedFile : IDisposable
         return new ReadOnlySpan<byte>(At(offset), count);
     }
 
+    /// <summary>Whether the file begins with these bytes.</summary>
+    public bool StartsWith(ReadOnlySpan<byte> bytes) => Length >= bytes.Length && Span(0, bytes.Length).SequenceEqual(bytes);
+
     /// <inheritdoc/>
     public void Dispose()
     {

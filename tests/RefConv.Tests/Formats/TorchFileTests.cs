@@ -61,14 +61,16 @@ public sealed class TorchFileTests
 
     [Theory]
     [MemberData(nameof(Formats))]
-    public void ACheckpointIsOpenedAtItsStateDict(string kind)
+    public void NamesInACheckpointAreTheWayToATensor(string kind)
     {
         using var file = TorchFile.Open(Golden($"checkpoint.{kind}"));
         Assert.Equal(
             ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked", "2.weight", "2.bias"],
-            file.Tensors.Select(t => t.Name["module.".Length..]));
-        Assert.Equal(Value(54, 0), file.Read("module.0.weight"));
-        Assert.Equal([0f], file.Read("module.1.num_batches_tracked"));
+            file.Tensors.Where(t => t.Name.StartsWith("state_dict.", StringComparison.Ordinal)).Select(t => t.Name["state_dict.module.".Length..]));
+        Assert.Equal(Value(54, 0), file.Read("state_dict.module.0.weight"));
+        Assert.Equal([0f], file.Read("state_dict.module.1.num_batches_tracked"));
+        Assert.All(file.Tensors, t => Assert.True(t.Name.StartsWith("state_dict.", StringComparison.Ordinal) || t.Name.StartsWith("optimizer.state.", StringComparison.Ordinal), t.Name));
+        Assert.Contains("argparse.Namespace", file.PassedOver);
     }
 
     [Theory]
@@ -78,19 +80,18 @@ public sealed class TorchFileTests
     public void NewerPickles(int protocol)
     {
         using var file = TorchFile.Open(Golden($"protocol{protocol}.zip"));
-        Assert.Equal("x F32 [3, 2]", Assert.Single(file.Tensors).ToString());
-        Assert.Equal(Value(6, 0), file.Read("x"));
+        Assert.Equal("net.x F32 [3, 2]", Assert.Single(file.Tensors).ToString());
+        Assert.Equal(Value(6, 0), file.Read("net.x"));
     }
 
     [Theory]
-    [InlineData("harm", "contains 'posix.system'")]
-    [InlineData("whole_model.zip", "contains '__main__.Tiny', which is not on the list")]
+    [InlineData("whole_model.zip", "holds an object of '__main__.Tiny'")]
     [InlineData("whole_model.zip", "torch.save(model.state_dict(), PATH)")]
     [InlineData("whole_model.legacy", "'__main__.Tiny'")]
     [InlineData("tensor", "holds a single tensor, not a state dict")]
     [InlineData("numbers", "a dictionary of 2 entries (epoch, lr)")]
     [InlineData("complex", "tensor 'x' has elements of type 'torch.ComplexFloatStorage'")]
-    [InlineData("quantized", "contains 'torch._utils._rebuild_qtensor'")]
+    [InlineData("quantized", "'x' is an object of 'torch._utils._rebuild_qtensor'")]
     [InlineData("script.zip", "a TorchScript program")]
     [InlineData("plain_pickle", "not one that torch.save wrote")]
     public void WhatIsNoWeightsIsRefused(string name, string phrase)
@@ -102,6 +103,35 @@ public sealed class TorchFileTests
             Assert.Contains(phrase, e.Message);
             Assert.DoesNotContain('\n', e.Message);
         }
+        Assert.False(File.Exists("harm-was-done"));
+    }
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void WhatWouldDoHarmIsPassedOver(string kind)
+    {
+        using var file = TorchFile.Open(Golden($"harm.{kind}"));
+        Assert.Equal("x F32 [2]", Assert.Single(file.Tensors).ToString());
+        Assert.Equal(["posix.system"], file.PassedOver);
+        Assert.False(File.Exists("harm-was-done"));
+    }
+
+    /// <summary>Everything that training scripts leave beside weights, in every protocol that can hold tensors: the weights are read, the rest does nothing.</summary>
+    [Theory]
+    [InlineData("objects1.zip")]
+    [InlineData("objects1.legacy")]
+    [InlineData("objects2.zip")]
+    [InlineData("objects2.legacy")]
+    [InlineData("objects4.zip")]
+    [InlineData("objects4.legacy")]
+    [InlineData("objects5.zip")]
+    [InlineData("objects5.legacy")]
+    public void ObjectsBesideTheWeights(string name)
+    {
+        using var file = TorchFile.Open(Golden(name));
+        Assert.Equal(["torch random U8 [5056]", "weights.x F32 [3, 2]"], file.Tensors.Select(t => t.ToString()));
+        Assert.Equal(Value(6, 0), file.Read("weights.x"));
+        foreach (string what in new[] { "training.logging.History", "settings.Settings", "posix.system", "decimal.Decimal", "numpy.dtype" }) Assert.Contains(what, file.PassedOver);
         Assert.False(File.Exists("harm-was-done"));
     }
 
@@ -134,7 +164,7 @@ public sealed class TorchFileTests
         using var folder = new TemporaryFolder();
         Assert.Contains("is a folder", Assert.Throws<FileFormatException>(() => TorchFile.Open(folder.Path)).Message);
         Assert.Contains("There is no file", Assert.Throws<FileNotFoundException>(() => TorchFile.Open(folder.File("none"))).Message);
-        Assert.Contains("not a file that torch.save wrote", Assert.Throws<FileFormatException>(() => TorchFile.Open(folder.Write("empty", []))).Message);
+        Assert.Contains("is empty", Assert.Throws<FileFormatException>(() => TorchFile.Open(folder.Write("empty", []))).Message);
         Assert.Contains("compressed", Assert.Throws<FileFormatException>(() => TorchFile.Open(Zip(System.IO.Compression.CompressionLevel.Optimal, "a/data.pkl"))).Message);
         Assert.Contains("not one that torch.save wrote", Assert.Throws<FileFormatException>(() => TorchFile.Open(Zip(System.IO.Compression.CompressionLevel.NoCompression, "a/b/data.pkl"))).Message);
         using var file = TorchFile.Open(Golden("views.zip"));

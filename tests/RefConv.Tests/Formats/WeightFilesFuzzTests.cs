@@ -39,7 +39,7 @@ public sealed class WeightFilesFuzzTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public void TorchLegacy() => Fuzz(Golden("legacy"), 3);
 
-    private static byte[][] Golden(string kind) => [.. new[] { "types", "views", "checkpoint" }.Select(n => File.ReadAllBytes(TorchFileTests.Golden($"{n}.{kind}")))];
+    private static byte[][] Golden(string kind) => [.. new[] { "types", "views", "checkpoint", "objects1", "objects4" }.Select(n => File.ReadAllBytes(TorchFileTests.Golden($"{n}.{kind}")))];
 
     private void Fuzz(byte[][] samples, ulong stream)
     {

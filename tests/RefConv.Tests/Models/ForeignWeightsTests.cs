@@ -112,10 +112,16 @@ public sealed class ForeignWeightsTests : DeviceTest
         Dictionary<string, StateEntry> foreign = model.NamedParameters().ToDictionary(p => reverse.Rename(p.Name), p => new StateEntry(p.Parameter.TorchShape, p.Parameter.ToTorch));
         int renamed = model.NamedParameters().Count(p => !foreign.ContainsKey(p.Name));
         Assert.True(renamed > 2, $"only {renamed} names differ");
-        Assert.Equal(model.NamedParameters().Select(p => p.Name).Order(), WeightLoader.Named(model, foreign).Keys.Order());
-        Assert.Equal(
-            model.NamedParameters().Select(p => p.Name).Order(),
-            WeightLoader.Named(model, foreign.ToDictionary(f => "module._orig_mod.model." + f.Key, f => f.Value)).Keys.Order());
+        string[] names = [.. model.NamedParameters().Select(p => p.Name)];
+        Check(foreign, "");
+        Check(foreign.ToDictionary(f => "module._orig_mod.model." + f.Key, f => f.Value), "module._orig_mod.model.");
+
+        void Check(Dictionary<string, StateEntry> state, string prefix)
+        {
+            var found = Assert.Single(new WeightFinder(state, [.. KeyMaps.For(model.Spec)], WeightLoader.Wanted(model)).Complete(names));
+            Assert.Equal((prefix, source), (found.Prefix, found.Map?.Source));
+            Assert.Equal(names.Order(), found.State.Keys.Order());
+        }
     }
 
     [Theory]

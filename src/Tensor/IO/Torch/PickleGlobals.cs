@@ -1,28 +1,23 @@
 namespace RefConv.IO;
 
 /// <summary>
-/// All names that a pickle may mention. A pickle is a program that calls functions by name; here a name is a row of this table or an error, nothing is ever
-/// looked up, loaded, made or called by name, and what a row stands for is only the handful of things in <see cref="TorchRebuild"/>.
+/// All names in a pickle that mean something. A pickle is a program that calls functions by name; here a name is a row of this table, or it stands for a value that
+/// can do nothing: nothing is ever looked up, loaded, made or called by name, and what a row stands for is only the handful of things in <see cref="TorchRebuild"/>.
 /// </summary>
 internal static class PickleGlobals
 {
     private static readonly Dictionary<string, PickleGlobal> Known = Table().ToDictionary(g => g.Name, StringComparer.Ordinal);
 
-    /// <summary>The row of a name.</summary>
-    /// <exception cref="FileFormatException">There is none.</exception>
-    public static PickleGlobal Find(string path, string module, string name)
+    /// <summary>The row of a name, or what stands for all others.</summary>
+    public static PickleGlobal Find(string module, string name)
     {
         string full = $"{module}.{name}";
-        if (Known.TryGetValue(full, out var global)) return global;
-        string shown = string.Concat(full.Take(200).Select(c => char.IsControl(c) ? '?' : c));
-        throw new FileFormatException(path,
-            $"contains '{shown}', which is not on the list of names that weights need, so nothing of the file was read. " +
-            "If it is a whole model or has objects of its own beside the weights, save the weights alone in Python: torch.save(model.state_dict(), PATH).");
+        return Known.TryGetValue(full, out var global) ? global : new(full, PickleGlobalKind.Unknown);
     }
 
     private static IEnumerable<PickleGlobal> Table()
     {
-        foreach (string name in (string[])["collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict", "__builtin__.dict"])
+        foreach (string name in (string[])["collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict", "__builtin__.dict"]) // the last as protocol 2 writes it
             yield return new(name, PickleGlobalKind.Dictionary);
         yield return new("torch._utils._rebuild_tensor", PickleGlobalKind.RebuildTensor);
         yield return new("torch._utils._rebuild_tensor_v2", PickleGlobalKind.RebuildTensor);
@@ -33,16 +28,6 @@ internal static class PickleGlobals
         yield return new("torch.Size", PickleGlobalKind.Size);
         foreach (var row in Storages()) yield return row;
         foreach (var (name, type) in ElementTypes) yield return new($"torch.{name}", PickleGlobalKind.ElementType, type);
-
-        // Seen beside the weights in checkpoints: arguments, best scores, milestones. They are kept as a name only.
-        foreach (string name in (string[])[
-            "argparse.Namespace", "builtins.set", "__builtin__.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "builtins.int", "builtins.float",
-            "builtins.bool", "builtins.str", "builtins.complex", "builtins.bytearray", "builtins.slice", "builtins.range", "__builtin__.complex",
-            "_codecs.encode", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath", "datetime.datetime", "datetime.date", "datetime.timedelta",
-            "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
-            "numpy.ndarray", "numpy.dtype", "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter", "torch.serialization._get_layout",
-            "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint", "pytorch_lightning.utilities.parsing.AttributeDict"])
-            yield return new(name, PickleGlobalKind.Ignored);
     }
 
     private static IEnumerable<PickleGlobal> Storages()

@@ -1,25 +1,30 @@
 using System.Buffers.Binary;
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace RefConv.IO;
 
 /// <summary>
-/// Reads the pickles that torch.save writes (protocols 2 to 5): the stack machine of Python's pickle with nothing behind it that could run. Names come from
+/// Reads the pickles that torch.save writes (protocols 0 to 5): the stack machine of Python's pickle with nothing behind it that could run. Names come from
 /// <see cref="PickleGlobals"/> only; calls go to <see cref="TorchRebuild"/> only. Every length is checked against the bytes that are there before anything is
-/// allocated for it, the stack has a limit, and nothing here calls itself, so a pickle can neither hang nor exhaust the machine.
+/// allocated for it, the stack has a limit, what values take is counted, and nothing here calls itself, so a pickle can neither hang nor exhaust the machine.
 /// </summary>
-internal sealed unsafe class PickleReader
+internal sealed unsafe partial class PickleReader
 {
     /// <summary>
     /// What keeping a value costs of the budget. To keep one takes a byte, to make it another, so a pickle that keeps every value once can pay for all of them.
     /// </summary>
     private const int KeepCost = 2;
 
+    /// <summary>Bytes of memory that values take: see <see cref="TorchRebuild.Charge"/>.</summary>
+    internal const int DictionaryCost = 40, PairCost = 32, ListCost = 32, ItemCost = 16, NumberCost = 24, TextCost = 32, MemoCost = 64;
+
     /// <summary>torch.save puts at most a thousand pairs on the stack at a time.</summary>
     private const int MostStack = 1 << 16;
 
-    private static readonly PickleOpaque s_set = new("a set"), s_bytes = new("bytes");
+    private static readonly PickleOpaque s_set = new("a set"), s_bytes = new("bytes"), s_extension = new("a registered extension");
+    private static readonly PickleTuple s_noItems = new([]);
+    private static readonly object s_true = true, s_false = false;
+    private static readonly object[] s_small = [.. Enumerable.Range(0, 256).Select(i => (object)(long)i)];
 
     private readonly string _path;
     private readonly byte* _data;
@@ -54,7 +59,7 @@ internal sealed unsafe class PickleReader
         {
             byte opcode = Take(1)[0];
             if (opcode == (byte)'.') return Pop();
-            if (!Constant(opcode) && !Structure(opcode) && !Memory(opcode) && !Call(opcode))
+            if (!Constant(opcode) && !TextConstant(opcode) && !Structure(opcode) && !Memory(opcode) && !Call(opcode))
                 throw Damaged($"it has an instruction 0x{opcode:X2} at byte {Position - 1}, which torch.save does not write");
             if (_stack.Count > MostStack) throw Damaged($"it stacks more than {MostStack} values");
         }
@@ -65,14 +70,14 @@ internal sealed unsafe class PickleReader
         switch (opcode)
         {
             case (byte)'N': Push(null); return true;
-            case 0x88: Push(true); return true;
-            case 0x89: Push(false); return true;
-            case (byte)'K': Push((long)Take(1)[0]); return true;
-            case (byte)'M': Push((long)BinaryPrimitives.ReadUInt16LittleEndian(Take(2))); return true;
-            case (byte)'J': Push((long)BinaryPrimitives.ReadInt32LittleEndian(Take(4))); return true;
+            case 0x88: Push(s_true); return true;
+            case 0x89: Push(s_false); return true;
+            case (byte)'K': Push(s_small[Take(1)[0]]); return true;
+            case (byte)'M': PushNumber(BinaryPrimitives.ReadUInt16LittleEndian(Take(2))); return true;
+            case (byte)'J': PushNumber(BinaryPrimitives.ReadInt32LittleEndian(Take(4))); return true;
             case 0x8A: PushLong(Take(1)[0]); return true;
             case 0x8B: PushLong(BinaryPrimitives.ReadInt32LittleEndian(Take(4))); return true;
-            case (byte)'G': Push(BinaryPrimitives.ReadDoubleBigEndian(Take(8))); return true;
+            case (byte)'G': PushNumber(BinaryPrimitives.ReadDoubleBigEndian(Take(8))); return true;
             case 0x8C: Push(Text(Take(1)[0], Encoding.UTF8)); return true;
             case (byte)'X': Push(Text(BinaryPrimitives.ReadUInt32LittleEndian(Take(4)), Encoding.UTF8)); return true;
             case 0x8D: Push(Text(BinaryPrimitives.ReadInt64LittleEndian(Take(8)), Encoding.UTF8)); return true;
@@ -92,13 +97,13 @@ internal sealed unsafe class PickleReader
             case 0x80: Protocol(Take(1)[0]); return true;
             case 0x95: Take(8); return true; // a frame: only a hint for reading ahead
             case (byte)'(': _marks.Add(_stack.Count); return true;
-            case (byte)')': Push(new PickleTuple([])); return true;
+            case (byte)')': Push(s_noItems); return true;
             case 0x85: Tuple(1); return true;
             case 0x86: Tuple(2); return true;
             case 0x87: Tuple(3); return true;
             case (byte)'t': Tuple(_stack.Count - Mark()); return true;
-            case (byte)']': Push(new PickleList()); return true;
-            case (byte)'}': Push(new PickleDictionary()); return true;
+            case (byte)']': Charge(ListCost); Push(new PickleList()); return true;
+            case (byte)'}': Charge(DictionaryCost); Push(new PickleDictionary()); return true;
             case (byte)'a': Append(_stack.Count - 1); return true;
             case (byte)'e': Append(Mark()); return true;
             case (byte)'s': SetItems(_stack.Count - 2); return true;
@@ -134,11 +139,29 @@ internal sealed unsafe class PickleReader
         {
             case (byte)'c':
                 string module = Line();
-                Push(PickleGlobals.Find(_path, module, Line()));
+                Push(_rebuild.Global(module, Line()));
                 return true;
             case 0x93:
                 if (Pop() is not string name || Pop() is not string where) throw Damaged("it names something with what is not text");
-                Push(PickleGlobals.Find(_path, where, name));
+                Push(_rebuild.Global(where, name));
+                return true;
+            case 0x82 or 0x83 or 0x84: // a name by its number in a registry that only its program has
+                Take(opcode == 0x82 ? 1 : opcode == 0x83 ? 2 : 4);
+                Push(s_extension);
+                return true;
+            case (byte)'i': // an object: the class on two lines, its arguments from the mark
+                string from = Line();
+                var made = _rebuild.Global(from, Line());
+                Push(_rebuild.Call(made, FromMark()));
+                return true;
+            case (byte)'o': // the same, the class first behind the mark
+                var parts = FromMark();
+                if (parts.Items.Length == 0) throw Short();
+                Push(_rebuild.Call(parts.Items[0], new PickleTuple(parts.Items[1..])));
+                return true;
+            case (byte)'P':
+                Line();
+                Push(s_extension);
                 return true;
             case (byte)'Q':
                 Push(_rebuild.Storage(Pop()));
@@ -154,7 +177,7 @@ internal sealed unsafe class PickleReader
                 return true;
             case (byte)'b': // attributes of an object: the metadata of a state dict, fields of what is of no use
                 Pop();
-                if (Peek() is not (PickleDictionary or PickleOpaque or TorchTensor)) throw Damaged("it gives attributes to something that can have none");
+                if (Peek() is not (PickleDictionary or PickleOpaque or TorchTensor or PickleGlobal)) throw Damaged("it gives attributes to something that can have none");
                 return true;
             default:
                 return false;
@@ -163,60 +186,7 @@ internal sealed unsafe class PickleReader
 
     private void Protocol(byte version)
     {
-        if (version is < 2 or > 5) throw Damaged($"it is written in version {version} of the pickle format (2 to 5 are read)");
-    }
-
-    private void Tuple(int count)
-    {
-        int first = First(count);
-        object?[] items = CollectionsMarshal.AsSpan(_stack)[first..].ToArray();
-        DropTo(first);
-        Push(new PickleTuple(items));
-    }
-
-    private void List()
-    {
-        int mark = Mark();
-        var list = new PickleList();
-        for (int i = mark; i < _stack.Count; i++) list.Add(_stack[i]);
-        DropTo(mark);
-        Push(list);
-    }
-
-    private void Dictionary()
-    {
-        int mark = Mark();
-        _stack.Insert(mark, new PickleDictionary());
-        SetItems(mark + 1);
-    }
-
-    private void Append(int first)
-    {
-        if (first < 1) throw Short();
-        if (_stack[first - 1] is PickleList list)
-        {
-            for (int i = first; i < _stack.Count; i++) list.Add(_stack[i]);
-        }
-        else if (_stack[first - 1] is not PickleOpaque)
-        {
-            throw Damaged("it appends to something that is no list");
-        }
-        DropTo(first);
-    }
-
-    private void SetItems(int first)
-    {
-        if (first < 1) throw Short();
-        if ((_stack.Count - first) % 2 != 0) throw Damaged("a dictionary has a key without a value");
-        if (_stack[first - 1] is PickleDictionary dictionary)
-        {
-            for (int i = first; i < _stack.Count; i += 2) dictionary.Add(_stack[i], _stack[i + 1]);
-        }
-        else if (_stack[first - 1] is not PickleOpaque)
-        {
-            throw Damaged("it sets items of something that is no dictionary");
-        }
-        DropTo(first);
+        if (version > 5) throw Damaged($"it is written in version {version} of the pickle format (0 to 5 are read)");
     }
 
     private void PushLong(int bytes)
@@ -226,15 +196,21 @@ internal sealed unsafe class PickleReader
         if (bytes > 8)
         {
             // torch.save's own mark is the one that counts; no size or offset is that large.
+            Charge(NumberCost + (4 * TextCost));
             Push(new PickleOpaque("number " + Convert.ToHexString(digits[..Math.Min(bytes, 32)])));
             return;
         }
         long value = bytes > 0 && (digits[^1] & 0x80) != 0 ? -1 : 0;
         for (int i = bytes - 1; i >= 0; i--) value = (value << 8) | digits[i];
-        Push(value);
+        PushNumber(value);
     }
 
-    private string Text(long bytes, Encoding encoding) => encoding.GetString(Take(bytes));
+    private string Text(long bytes, Encoding encoding)
+    {
+        var text = Take(bytes);
+        Charge(TextCost + (2L * text.Length));
+        return encoding.GetString(text);
+    }
 
     private void SkipBytes(long count)
     {
@@ -243,18 +219,20 @@ internal sealed unsafe class PickleReader
     }
 
     /// <summary>Text up to the end of a line: the name of a module or class.</summary>
-    private string Line()
+    private string Line(int most = 1 << 12)
     {
-        var rest = new ReadOnlySpan<byte>(_data + Position, (int)Math.Min(_length - Position, 1 << 12));
+        var rest = new ReadOnlySpan<byte>(_data + Position, (int)Math.Min(_length - Position, most));
         int end = rest.IndexOf((byte)'\n');
         if (end < 0) throw Damaged("a name in it has no end");
         Position += end + 1;
+        Charge(TextCost + (2L * end));
         return Encoding.UTF8.GetString(rest[..end]);
     }
 
     private void Keep(long key)
     {
         _rebuild.Spend(KeepCost);
+        Charge(MemoCost);
         _memo[key] = Peek();
     }
 
@@ -273,6 +251,25 @@ internal sealed unsafe class PickleReader
     }
 
     private void Push(object? value) => _stack.Add(value);
+
+    private void PushNumber(long value)
+    {
+        if (value is >= 0 and < 256)
+        {
+            Push(s_small[value]);
+            return;
+        }
+        Charge(NumberCost);
+        Push(value);
+    }
+
+    private void PushNumber(double value)
+    {
+        Charge(NumberCost);
+        Push(value);
+    }
+
+    private void Charge(long bytes) => _rebuild.Charge(bytes);
 
     private object? Peek() => _stack.Count > 0 ? _stack[^1] : throw Short();
 

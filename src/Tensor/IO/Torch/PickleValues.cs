@@ -22,21 +22,21 @@ internal sealed class PickleDictionary
 
     public IReadOnlyList<KeyValuePair<object?, object?>> Items => _items ?? (IReadOnlyList<KeyValuePair<object?, object?>>)[];
 
-    /// <summary>A tensor lies in it under a name. Kept, not looked for: a few bytes can put one dictionary into another any number of times.</summary>
-    public bool HasTensors { get; private set; }
-
-    public void Add(object? key, object? value)
-    {
-        HasTensors |= key is string && value is TorchTensor;
-        (_items ??= []).Add(new(key, value));
-    }
+    public void Add(object? key, object? value) => (_items ??= []).Add(new(key, value));
 }
 
-/// <summary>Something that is of no use here (a learning rate scheduler's counter, command-line arguments): only what it was called is kept.</summary>
+/// <summary>
+/// Something that weights do not need (a learning rate scheduler's counter, command-line arguments, a whole model): only what it was called is kept. It can do nothing:
+/// whatever is called on it or put into it gives the same value again.
+/// </summary>
 internal sealed record PickleOpaque(string What);
 
 /// <summary>What a name in a pickle stands for. Names are never looked up anywhere but in <see cref="PickleGlobals"/>.</summary>
-internal sealed record PickleGlobal(string Name, PickleGlobalKind Kind, SafeTensorsType? Type = null);
+internal sealed record PickleGlobal(string Name, PickleGlobalKind Kind, SafeTensorsType? Type = null)
+{
+    /// <summary>What it makes where that is of no use here.</summary>
+    public PickleOpaque Opaque { get; } = new(Name);
+}
 
 /// <summary>What a called name does.</summary>
 internal enum PickleGlobalKind
@@ -65,8 +65,8 @@ internal enum PickleGlobalKind
     /// <summary>An element type.</summary>
     ElementType,
 
-    /// <summary>Known to be harmless and of no use.</summary>
-    Ignored,
+    /// <summary>No row of the table: makes values that can do nothing.</summary>
+    Unknown,
 }
 
 /// <summary>The memory under one or more tensors.</summary>

@@ -12,8 +12,11 @@ internal static unsafe class TorchLegacy
     private const string Magic = "number 6CFC9C46F9206AA85019";
     private const long FormatVersion = 1001;
 
+    /// <summary>How such a file begins whose pickles are of protocol 0 or 1: the magic number in digits.</summary>
+    public static ReadOnlySpan<byte> TextMagic => "L119547037146038801333356L\n"u8;
+
     /// <summary>The pickled value, its storages placed in the file.</summary>
-    public static object? Read(MappedFile file)
+    public static object? Read(MappedFile file, out IReadOnlyCollection<string> unknown)
     {
         var rebuild = new TorchRebuild(file.Path);
         long at = 0;
@@ -35,6 +38,7 @@ internal static unsafe class TorchLegacy
             at = storage.Start + storage.Bytes;
         }
         if (at != file.Length) throw Damaged($"{file.Length - at} bytes at its end belong to nothing");
+        unknown = rebuild.Unknown;
         return root;
 
         object? Next()

@@ -9,7 +9,24 @@ internal sealed class TorchRebuild(string path)
     /// <summary>More axes than any weight has.</summary>
     private const int MostAxes = 8;
 
+    /// <summary>A tensor with its sizes and strides, in bytes.</summary>
+    private const int TensorCost = 250;
+
+    /// <summary>
+    /// Bytes of memory that the values of one file may take, roughly counted: several times what the largest checkpoints need, whose weights are not among them. A byte of a pickle can
+    /// make a dictionary of 40.
+    /// </summary>
+    private const long MostMemory = 192L << 20;
+
+    /// <summary>Names of what was passed over that are told.</summary>
+    private const int MostUnknown = 64;
+
     private readonly Dictionary<string, TorchStorage> _storages = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _unknown = new(StringComparer.Ordinal);
+    private long _memory;
+
+    /// <summary>Names that mean nothing here, each once: what they make can do nothing.</summary>
+    public IReadOnlyCollection<string> Unknown => _unknown;
 
     /// <summary>How many more items may be copied or kept; see <see cref="Spend"/>.</summary>
     public long Budget { get; set; }
@@ -21,8 +38,7 @@ internal sealed class TorchRebuild(string path)
     public object Storage(object? id)
     {
         if (id is not PickleTuple { Items: [var tag, ..] items } || tag is not string kind) throw Damaged("a storage has no name");
-        if (kind == "module")
-            throw new FileFormatException(path, "holds a whole model with its code, of which nothing was read. Save the weights alone in Python: torch.save(model.state_dict(), PATH).");
+        if (kind == "module") return items.Length > 1 && items[1] is PickleGlobal { Kind: PickleGlobalKind.Unknown } ? items[1]! : new PickleOpaque(kind); // a class, with its code
         if (kind != "storage" || items.Length is < 5 or > 6 || items[1] is not PickleGlobal { Kind: PickleGlobalKind.StorageType } type
             || (items[2] as string ?? (items[2] as long?)?.ToString(System.Globalization.CultureInfo.InvariantCulture)) is not { } key || items[4] is not long count || count < 0)
             throw Damaged("a storage is not described as torch.save does");
@@ -40,11 +56,12 @@ internal sealed class TorchRebuild(string path)
     public object? Call(object? function, object? arguments)
     {
         if (function is PickleOpaque) return function;
+        if (function is PickleGlobal { Kind: PickleGlobalKind.Unknown } unknown) return unknown.Opaque;
+        if (arguments is PickleOpaque && function is PickleGlobal any) return any.Opaque;
         if (function is not PickleGlobal global || arguments is not PickleTuple { Items: var items }) throw Damaged("it calls what cannot be called");
         switch (global.Kind)
         {
             case PickleGlobalKind.Dictionary: return Dictionary(items);
-            case PickleGlobalKind.Ignored: return new PickleOpaque(global.Name);
             case PickleGlobalKind.Size when items is [PickleTuple sizes]: return sizes;
             case PickleGlobalKind.Size when items is [PickleList sizes]: return sizes;
             case PickleGlobalKind.RebuildTensor when items.Length >= 4 && View(items[0]) is { } view:
@@ -54,8 +71,28 @@ internal sealed class TorchRebuild(string path)
                 return Tensor(view.Storage, type.Name, type.Type, size, view.Offset / size, view.Length * view.Storage.ElementSize / size, items);
             case PickleGlobalKind.RebuildParameter when items is [TorchTensor or PickleOpaque, ..]: return items[0];
             case PickleGlobalKind.RebuildFromType when items is [PickleGlobal { Kind: not PickleGlobalKind.RebuildFromType } inner, _, PickleTuple inside, ..]: return Call(inner, inside);
-            default: throw Damaged($"'{global.Name}' is called with what it cannot take");
+            default: return items.Any(i => i is PickleOpaque or PickleGlobal { Kind: PickleGlobalKind.Unknown }) ? global.Opaque : throw Damaged($"'{global.Name}' is called with what it cannot take");
         }
+    }
+
+    /// <summary>What a name stands for.</summary>
+    public PickleGlobal Global(string module, string name)
+    {
+        var global = PickleGlobals.Find(module, name);
+        if (global.Kind == PickleGlobalKind.Unknown)
+        {
+            Charge(100 + (2 * global.Name.Length));
+            if (_unknown.Count < MostUnknown) _unknown.Add(global.Name);
+        }
+        return global;
+    }
+
+    /// <summary>Counts the memory of a value.</summary>
+    public void Charge(long bytes)
+    {
+        _memory += bytes;
+        if (_memory > MostMemory)
+            throw new FileFormatException(path, $"it describes more values than any checkpoint has (they would take over {MostMemory >> 20} MB beside the weights). Save the weights alone in Python: torch.save(model.state_dict(), PATH).");
     }
 
     private static StorageView? View(object? value) => value switch
@@ -69,6 +106,7 @@ internal sealed class TorchRebuild(string path)
     private PickleDictionary Dictionary(object?[] items)
     {
         var dictionary = new PickleDictionary();
+        Charge(PickleReader.DictionaryCost);
         if (items is [PickleDictionary from])
         {
             Spend(from.Items.Count);
@@ -120,6 +158,7 @@ internal sealed class TorchRebuild(string path)
             throw Damaged($"a tensor of shape [{string.Join(", ", shape)}] has more elements than can be counted");
         }
         if (count > 0 && last >= length) throw Damaged($"a tensor of shape [{string.Join(", ", shape)}] reaches beyond its storage '{storage.Key}'");
+        Charge(TensorCost);
         return new TorchTensor(storage, typeName, type, start + (count == 0 ? 0 : offset), shape, contiguous || count == 0 ? null : strides);
     }
 

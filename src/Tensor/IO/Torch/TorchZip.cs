@@ -7,11 +7,11 @@ namespace RefConv.IO;
 internal static unsafe class TorchZip
 {
     /// <summary>The pickled value, its storages placed in the file.</summary>
-    public static object? Read(MappedFile file)
+    public static object? Read(MappedFile file, out IReadOnlyCollection<string> unknown)
     {
         var zip = new ZipIndex(file);
         string? pickle = zip.Names.FirstOrDefault(n => n == "data.pkl" || (n.EndsWith("/data.pkl", StringComparison.Ordinal) && n.IndexOf('/') == n.Length - 9));
-        if (pickle is null) throw new FileFormatException(file.Path, "a zip file, but not one that torch.save wrote. Unpack it if weights are in it.");
+        if (pickle is null) throw new FileFormatException(file.Path, FileKind.OfZip([.. zip.Names]));
         string folder = pickle[..^"data.pkl".Length];
         if (zip.Has(folder + "constants.pkl"))
             throw new FileFormatException(file.Path, "a TorchScript program (torch.jit.save), not weights. In Python: torch.save(torch.jit.load(PATH).state_dict(), NEW).");
@@ -20,6 +20,7 @@ internal static unsafe class TorchZip
         zip.TryFind(pickle, out long start, out long bytes);
         var rebuild = new TorchRebuild(file.Path);
         object? root = new PickleReader(file.Path, file.At(start), bytes, rebuild).Read();
+        unknown = rebuild.Unknown;
         foreach (var storage in rebuild.Storages.Values)
         {
             if (!zip.TryFind($"{folder}data/{storage.Key}", out long first, out long count)) continue; // told with the tensor that needs it
